@@ -1,0 +1,66 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { BuiltServer } from './built-server.mjs';
+import { serverFlow } from './flows.mjs';
+import { selfTimes } from './self-times.mjs';
+
+const CLIENTS = 50;
+const WARM_UP_MS = 3_000;
+const SHOWN = 15;
+
+/**
+ * Puts the server under load with V8's sampling profiler on, and says where its CPU time went.
+ *
+ * @param {object} bench
+ * @param {string} bench.directory
+ * @param {import('./helper.mjs').Helper} bench.standIn
+ * @param {(file: string, args: string[]) => Promise<import('./helper.mjs').Helper>} bench.start
+ * @param {(() => void)[]} bench.cleanups
+ * @param {number} bench.seconds
+ */
+export async function profileServer({ directory, standIn, start, cleanups, seconds }) {
+  const profiles = join(directory, 'profiles');
+  mkdirSync(profiles);
+  const server = await BuiltServer.start({
+    directory,
+    upstream: standIn.greeting.origin,
+    nodeOptions: ['--cpu-prof', '--cpu-prof-dir', profiles],
+  });
+  cleanups.push(() => server.kill());
+  const loadClient = await start('load-client.mjs', [server.origin]);
+  const flow = serverFlow(loadClient, server, standIn);
+
+  await flow({ clients: CLIENTS, durationMs: WARM_UP_MS });
+  const from = monotonicMicroseconds();
+  const { rate, cpuPerSessionMs } = await flow({ clients: CLIENTS, durationMs: seconds * 1000 });
+  const to = monotonicMicroseconds();
+  await server.stop(); // it writes the profile as it ends
+
+  const [file] = readdirSync(profiles);
+  if (!file) throw new Error('the server left no profile: did it end by process.exit or a signal?');
+  const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), 'utf8')), { from, to });
+  rmSync(profiles, { recursive: true });
+  return describe(times, { rate, cpuPerSessionMs, sessions: rate * seconds });
+}
+
+/** The clock that V8 stamps its samples with. */
+const monotonicMicroseconds = () => Number(process.hrtime.bigint() / 1000n);
+
+/** @param {ReturnType<typeof selfTimes>} times */
+function describe({ packages, functions, busyUs, totalUs }, { rate, cpuPerSessionMs, sessions }) {
+  const row = ([name, us]) => {
+    const share = ((us / busyUs) * 100).toFixed(1).padStart(5);
+    return `${share} % ${(us / sessions).toFixed(1).padStart(7)} µs  ${name}`;
+  };
+  return [
+    `${CLIENTS} clients, ${rate.toFixed(0)} sessions/s while profiled, ${cpuPerSessionMs?.toFixed(2) ?? '–'} ms CPU per session (all threads)`,
+    `main thread busy ${((busyUs / totalUs) * 100).toFixed(0)} % of the time; shares are of that, µs are per session`,
+    '',
+    `Self time by package, the first ${SHOWN}; "native" is what its calls into C++ took`,
+    ...packages.slice(0, SHOWN).map(row),
+    '',
+    `Self time by function, the first ${SHOWN}`,
+    ...functions.slice(0, SHOWN).map(row),
+    '',
+  ].join('\n');
+}

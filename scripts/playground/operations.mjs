@@ -1,0 +1,202 @@
+// The tabs that a new visitor finds open: one operation for each job. A tab is called after its operation.
+// A test validates them all against schema.graphql.
+
+/** The guest and the device of the example that the project started from. */
+const example = {
+  guestId: 'guest-8f4a2b1c-9d3e-4f5a-b6c7-8d9e0f1a2b3c',
+  deviceFingerprint: 'fp_9a8b7c6d5e4f3g2h1i0j',
+  crmId: 'crm_acct_44920',
+};
+
+const openSession = (name, purpose) => `${purpose}
+mutation ${name}($input: CreateGuestSessionInput!) {
+  createGuestSession(input: $input) {
+    requestId
+    clientToken
+    eventCursor
+    session {
+      id
+      sessionId
+      status
+      expiresAt
+      crmSync
+    }
+    userErrors {
+      code
+      message
+      field
+      stage
+      retryable
+      retryAfterSeconds
+    }
+  }
+}
+`;
+
+/** @type {{ query: string, variables: Record<string, unknown> }[]} */
+export const operations = [
+  {
+    query: openSession(
+      'OpenSession',
+      `# Open a session. Ctrl-Enter or the button runs it.
+# A chat widget needs the sessionId and clientToken.
+# What was decided against you is in userErrors.`,
+    ),
+    variables: { input: { ...example, ipMetadata: { isProxy: false, country: 'US' } } },
+  },
+  {
+    query: openSession(
+      'OpenRefused',
+      `# A refused one: the same guest, through a proxy.
+# That adds 20 to the risk score, so that it passes
+# the threshold. CXone is not even asked.`,
+    ),
+    variables: { input: { ...example, ipMetadata: { isProxy: true, country: 'US' } } },
+  },
+  {
+    query: `# Watch sessions, live: run this, then open one in
+# the first tab. To miss nothing after an answer,
+# give its eventCursor as "after".
+subscription WatchSessions($after: String, $types: [SessionEventType!], $guestId: String) {
+  sessionEvents(after: $after, types: $types, guestId: $guestId) {
+    cursor
+    type
+    occurredAt
+    requestId
+    guestId
+    crmId
+    sessionId
+    status
+    reason
+  }
+}
+`,
+    variables: {},
+  },
+  {
+    query: `# The sessions, newest first. For the next page,
+# give pageInfo.endCursor as "after".
+query ListSessions($filter: SessionFilter, $first: Int, $after: String) {
+  sessions(filter: $filter, first: $first, after: $after) {
+    nodes {
+      id
+      sessionId
+      guestId
+      crmId
+      channel
+      status
+      createdAt
+      expiresAt
+      endedAt
+      attempts
+      crmSync
+      fraudScore
+      failureCode
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`,
+    variables: { first: 20 },
+  },
+  {
+    query: `# The audit trail, newest first. Every entry holds
+# the hash of the one before it.
+query ReadAudits($filter: AuditFilter, $first: Int, $after: String) {
+  audits(filter: $filter, first: $first, after: $after) {
+    edges {
+      cursor
+      node {
+        sequence
+        timestamp
+        requestId
+        kind
+        status
+        reason
+        errorCode
+        guestId
+        sessionId
+        actor
+        durationMs
+        fraudScore
+        attempts
+        capacityCheck
+        crmSynced
+        previousHash
+        hash
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`,
+    variables: { first: 20 },
+  },
+  {
+    query: `# How it went: give "from" and "to" as ISO 8601
+# times, or neither. successRate counts every
+# request, reliabilityRate leaves out the refused.
+query Metrics($from: DateTime, $to: DateTime) {
+  metrics(from: $from, to: $to) {
+    totalRequests
+    successfulRequests
+    rejectedRequests
+    failedRequests
+    averageLatencyMs
+    successRate
+    reliabilityRate
+    activeSessions
+  }
+}
+`,
+    variables: {},
+  },
+  {
+    query: `# What happened, oldest first: the events of the
+# subscription, to be read page by page.
+query ReadEvents($after: String, $first: Int, $types: [SessionEventType!], $guestId: String) {
+  events(after: $after, first: $first, types: $types, guestId: $guestId) {
+    edges {
+      cursor
+      node {
+        type
+        occurredAt
+        requestId
+        guestId
+        sessionId
+        status
+        reason
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`,
+    variables: { first: 100 },
+  },
+  {
+    query: `# Prove that nobody changed the audit trail: every
+# hash is computed again. "from" and "to" are
+# sequence numbers; without them, it is all checked.
+query VerifyAuditTrail($from: Int, $to: Int) {
+  verifyAuditTrail(from: $from, to: $to) {
+    ok
+    checked
+    firstBrokenSequence
+    reason
+    head
+  }
+}
+`,
+    variables: {},
+  },
+];

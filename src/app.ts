@@ -1,0 +1,166 @@
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { identify } from './access/api-keys.js';
+import type { Settings } from './config.js';
+import { CrmWebhook } from './crm/crm-webhook.js';
+import { OutboxWorker } from './crm/deliver-outbox.js';
+import { webhookBody } from './crm/webhook-body.js';
+import { AccessTokens } from './cxone/access-token.js';
+import { CxoneClient } from './cxone/cxone-client.js';
+import { CxoneExchange } from './cxone/exchange.js';
+import { HttpScorer } from './fraud/http-scorer.js';
+import { SimulatedScorer } from './fraud/simulated-scorer.js';
+import { createContext, type Services } from './graphql/context.js';
+import { unauthenticated } from './graphql/error-format.js';
+import { buildGraphqlSchema } from './graphql/schema.js';
+import { startApollo } from './graphql/server.js';
+import { attachSubscriptions } from './graphql/subscriptions.js';
+import { createGuestSession } from './guest-session/create-guest-session.js';
+import type { Ports } from './guest-session/ports.js';
+import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
+import { ExpirySweep } from './lifecycle/expiry-sweep.js';
+import { SessionEventStream } from './lifecycle/session-event-stream.js';
+import { createLog } from './log.js';
+import { createHttpClient } from './outbound/http-client.js';
+import { wasNothingSent } from './outbound/undici-adapter.js';
+import { CrmSandbox } from './sandbox/crm-sandbox.js';
+import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
+import { SqliteAttemptLedger } from './store/attempt-ledger.js';
+import { AuditReader } from './store/audit-reader.js';
+import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
+import { EventReader } from './store/event-reader.js';
+import { SessionExpiry } from './store/expiry.js';
+import { LedgerWriter } from './store/ledger-writer.js';
+import { MetricsReader } from './store/metrics-reader.js';
+import { MinuteCounter } from './store/minute-counter.js';
+import { openDatabase } from './store/open-database.js';
+import { Outbox } from './store/outbox.js';
+import { SessionReader } from './store/session-reader.js';
+import { Teardown } from './teardown.js';
+
+/** What a test or an embedding program may put in place of the usual. */
+export interface Overrides {
+  readonly log?: Logger;
+}
+
+/** The product without its HTTP surface: pipeline, ledger, outbox, and the sandbox where there is no tenant. */
+export interface Engine extends AsyncDisposable {
+  readonly services: Services;
+  readonly log: Logger;
+  /** The embedded CXone and CRM; null where a real one is set up. */
+  readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
+  readonly databasePath: string;
+}
+
+/** Opens everything that opening a session takes. Disposing of it finishes what is under way and closes in reverse order. */
+export async function createEngine({ config, secrets }: Settings, overrides: Overrides = {}): Promise<Engine> {
+  const log = overrides.log ?? createLog(config.logLevel);
+  const teardown = new Teardown();
+  try {
+    const usesSandbox = config.cxone.baseUrl === null;
+    const cxoneSandbox = usesSandbox ? teardown.use(await CxoneSandbox.start()) : null;
+    const crmSandbox = usesSandbox && config.crm.webhookUrl === null ? teardown.use(await CrmSandbox.start()) : null;
+    const http = teardown.use(createHttpClient());
+
+    const database = await openDatabase(config.databaseUrl);
+    teardown.defer(() => database.close());
+    const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
+    const writer = teardown.use(new LedgerWriter(database.writer, new MinuteCounter()));
+    const events = new EventReader(database.prisma);
+    const stream = new SessionEventStream(events, writer.eventSequence);
+    writer.onCommit((committed) => stream.publish(committed.events));
+
+    const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
+    const outbox = webhookUrl === null ? null : new Outbox(writer, database.writer, webhookBody);
+    if (outbox && webhookUrl) {
+      const settings = { url: webhookUrl, timeoutMs: config.crm.timeoutMs, secrets: secrets.crmWebhookSecrets };
+      const worker = teardown.use(new OutboxWorker(outbox, new CrmWebhook(http.axios, settings), config.crm, log));
+      await worker.start();
+    }
+    teardown.use(new ExpirySweep(new SessionExpiry(writer, database.writer), log));
+
+    const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId, queueId } = config.cxone;
+    const baseUrl = config.cxone.baseUrl ?? cxoneSandbox?.url ?? '';
+    const retry = { maxAttempts, baseMs };
+    const exchange = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });
+    const tokens = new AccessTokens(exchange, {
+      clientId,
+      clientSecret: secrets.cxoneClientSecret,
+      retry,
+      fetchDeadlineMs: config.createDeadlineMs,
+    });
+    const { fraud, maxConcurrentSessions, createDeadlineMs } = config;
+    const ports: Ports = {
+      scorer:
+        fraud.provider === 'http' && fraud.serviceUrl
+          ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
+          : new SimulatedScorer(),
+      cxone: new CxoneClient(exchange, tokens, retry),
+      ledger: new SqliteAttemptLedger(writer, database.writer, outbox, {
+        maxConcurrentSessions,
+        fingerprintKey: deriveKey(encryptionKey, 'device fingerprints'),
+      }),
+      log,
+      rules: { fraudThreshold: fraud.threshold, maxConcurrentSessions, createDeadlineMs, defaultQueueId: queueId },
+    };
+    if (!usesSandbox && !fraud.serviceUrl)
+      log.warn('FRAUD_PROVIDER is "simulated": it knows nothing of fraud and refuses about a quarter of all devices');
+
+    return {
+      services: {
+        open: (request, caller) => createGuestSession(request, caller, ports),
+        sessions: new SessionReader(database.prisma),
+        audits: new AuditReader(database.prisma),
+        events,
+        metrics: new MetricsReader(database.prisma),
+        stream,
+      },
+      log,
+      sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
+      databasePath: database.path,
+      [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await teardown[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The server, listening. */
+export interface App extends AsyncDisposable {
+  readonly url: string;
+  readonly engine: Engine;
+}
+
+/** Starts the server. Disposing of it drains: what was accepted is answered, then subscriptions, outbox and books are closed. */
+export async function createApp(settings: Settings, overrides: Overrides = {}): Promise<App> {
+  const { config } = settings;
+  const teardown = new Teardown();
+  try {
+    const engine = teardown.use(await createEngine(settings, overrides));
+    const { services, log } = engine;
+    const authenticate = (authorization: string | undefined) => {
+      const caller = identify(config.apiKeys, authorization, new Date());
+      if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');
+      return caller;
+    };
+    const schema = buildGraphqlSchema();
+    const apollo = await startApollo(schema, log);
+    teardown.defer(() => apollo.stop());
+    const server = teardown.use(
+      await startHttpServer({
+        host: config.host,
+        port: config.port,
+        apollo,
+        createContext: (authorization) => createContext(authenticate(authorization), services),
+        playgroundDirectory: fileURLToPath(new URL('../dist/playground', import.meta.url)),
+      }),
+    );
+    teardown.use(attachSubscriptions(server.app.server, { path: GRAPHQL_PATH, schema, services, authenticate, log }));
+    teardown.defer(() => server.stopListening());
+    return { url: server.url, engine, [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose]() };
+  } catch (error) {
+    await teardown[Symbol.asyncDispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,254 @@
+import { inspect } from 'node:util';
+import { z } from 'zod';
+import { StartupError } from './errors.js';
+
+export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** One API key; of the key itself only the hash is known. */
+export interface ApiKey {
+  readonly name: string;
+  readonly role: Role;
+  /** Hex SHA-256 of the key. */
+  readonly sha256: string;
+  readonly expiresAt?: Date | undefined;
+}
+
+/** Every setting that may be shown; see README for what each means. */
+export interface Config {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly databaseUrl: string;
+  readonly cxone: {
+    /** Null: the embedded sandbox. */
+    readonly baseUrl: string | null;
+    readonly clientId: string;
+    readonly queueId: string;
+    readonly timeoutMs: number;
+    readonly maxAttempts: number;
+    /** First backoff is about twice this. */
+    readonly retryBaseMs: number;
+  };
+  readonly crm: {
+    /** Null: in sandbox mode the embedded receiver, else no webhooks. */
+    readonly webhookUrl: string | null;
+    readonly timeoutMs: number;
+    readonly concurrency: number;
+    /** Seconds to wait after the first failed try, the second, …; after the last the delivery is dead. */
+    readonly retryScheduleSeconds: readonly number[];
+  };
+  readonly fraud: {
+    readonly threshold: number;
+    readonly provider: 'simulated' | 'http';
+    readonly serviceUrl: string | null;
+    readonly timeoutMs: number;
+    readonly failMode: 'open' | 'closed';
+  };
+  readonly maxConcurrentSessions: number;
+  readonly createDeadlineMs: number;
+  /** Empty: open to all, on a loopback address alone. */
+  readonly apiKeys: readonly ApiKey[];
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** What must never print: the fields are hidden from JSON and from `console.log`. */
+export class Secrets {
+  constructor(
+    private readonly values: {
+      readonly cxoneClientSecret: string;
+      /** Standard Webhooks secrets (`whsec_…`), the newest first. */
+      readonly crmWebhookSecrets: readonly string[];
+      /** 32 bytes; null: generated beside the database (sandbox mode alone). */
+      readonly encryptionKey: Buffer | null;
+    },
+  ) {}
+
+  get cxoneClientSecret(): string {
+    return this.values.cxoneClientSecret;
+  }
+  get crmWebhookSecrets(): readonly string[] {
+    return this.values.crmWebhookSecrets;
+  }
+  get encryptionKey(): Buffer | null {
+    return this.values.encryptionKey;
+  }
+  toJSON(): string {
+    return '[secrets]';
+  }
+  [inspect.custom](): string {
+    return '[secrets]';
+  }
+}
+
+export interface Settings {
+  readonly config: Config;
+  readonly secrets: Secrets;
+}
+
+const whole = (least: number, most: number) => z.coerce.number<string>().int().min(least).max(most);
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' });
+
+const apiKeys = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be a JSON list' });
+      return z.NEVER;
+    }
+  })
+  .pipe(
+    z.array(
+      z.object({
+        name: z.string().min(1),
+        role: z.enum(ROLES),
+        sha256: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
+          .transform((hex) => hex.toLowerCase()),
+        expiresAt: z.coerce.date().optional(),
+      }),
+    ),
+  );
+
+const encryptionKey = z
+  .base64()
+  .transform((text) => Buffer.from(text, 'base64'))
+  .refine((key) => key.length === 32, 'must be 32 bytes, in base64 (openssl rand -base64 32)');
+
+const retrySchedule = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(z.array(z.coerce.number<string>().min(0).max(604_800)).max(50));
+
+const webhookSecrets = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(z.array(z.string().regex(/^whsec_[A-Za-z0-9+/=]{32,}$/, 'must be whsec_ and 24 or more bytes in base64')));
+
+const environment = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(4000),
+  DATABASE_URL: z
+    .string()
+    .regex(/^(file:.+|postgres(ql)?:\/\/.+)$/, 'must begin with file: or postgresql://')
+    .default('file:./data/guest-sessions.db'),
+  CXONE_BASE_URL: httpUrl.optional(),
+  CXONE_CLIENT_ID: z.string().optional(),
+  CXONE_CLIENT_SECRET: z.string().optional(),
+  CXONE_QUEUE_ID: z.string().optional(),
+  CXONE_TIMEOUT_MS: whole(1, 120_000).default(5000),
+  CXONE_MAX_ATTEMPTS: whole(1, 10).default(3),
+  CXONE_RETRY_BASE_MS: whole(1, 60_000).default(1000),
+  CREATE_DEADLINE_MS: whole(1, 300_000).default(15_000),
+  CRM_WEBHOOK_URL: httpUrl.optional(),
+  CRM_WEBHOOK_SECRET: webhookSecrets.optional(),
+  CRM_TIMEOUT_MS: whole(1, 120_000).default(5000),
+  CRM_CONCURRENCY: whole(1, 256).default(8),
+  CRM_RETRY_SCHEDULE: retrySchedule.default([5, 30, 120, 600]),
+  FRAUD_THRESHOLD: whole(0, 100).default(75),
+  FRAUD_PROVIDER: z.enum(['simulated', 'http']).default('simulated'),
+  FRAUD_SERVICE_URL: httpUrl.optional(),
+  FRAUD_TIMEOUT_MS: whole(1, 60_000).default(1000),
+  FRAUD_FAIL_MODE: z.enum(['open', 'closed']).default('closed'),
+  MAX_CONCURRENT_SESSIONS: whole(1, 1000).default(5),
+  API_KEYS: apiKeys.optional(),
+  ENCRYPTION_KEY: encryptionKey.optional(),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+/**
+ * Reads every setting from the environment and checks it.
+ * @throws StartupError that lists all that is wrong, without the values
+ */
+export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
+  // An empty variable is what a shell or a compose file leaves of an unset one.
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
+  const parsed = environment.safeParse(given);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => describeIssue(issue, given));
+  problems.push(...contradictions(given));
+  if (!parsed.success || problems.length > 0) {
+    throw new StartupError(`The settings are not valid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+  }
+  return toSettings(parsed.data);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
+  const [name, ...inside] = issue.path.map(String);
+  const place = inside.length > 0 ? ` (at ${inside.join('.')})` : '';
+  const number = issue.code === 'invalid_type' && given[name!] !== undefined ? 'must be a whole number' : null;
+  return `${name}${place}: ${number ?? issue.message}`;
+}
+
+/** What is wrong between settings, each of which may be right by itself. */
+function contradictions(given: Record<string, string | undefined>): string[] {
+  const problems: string[] = [];
+  const needs = (name: string, condition: string) => {
+    if (given[name] === undefined) problems.push(`${name}: is required ${condition}`);
+  };
+  if (given.CXONE_BASE_URL !== undefined) {
+    needs('CXONE_CLIENT_ID', 'when CXONE_BASE_URL is set');
+    needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
+    needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
+    needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
+  }
+  if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
+  if (given.HOST !== undefined && !isLoopback(given.HOST) && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '')) {
+    problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
+  }
+  return problems;
+}
+
+/** 127.0.0.0/8, ::1 and `localhost`. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+
+function toSettings(env: z.output<typeof environment>): Settings {
+  const usesSandbox = env.CXONE_BASE_URL === undefined;
+  return {
+    config: {
+      host: env.HOST,
+      port: env.PORT,
+      databaseUrl: env.DATABASE_URL,
+      cxone: {
+        baseUrl: env.CXONE_BASE_URL ?? null,
+        clientId: usesSandbox ? SANDBOX_CLIENT_ID : (env.CXONE_CLIENT_ID ?? ''),
+        queueId: env.CXONE_QUEUE_ID ?? SANDBOX_QUEUE_ID,
+        timeoutMs: env.CXONE_TIMEOUT_MS,
+        maxAttempts: env.CXONE_MAX_ATTEMPTS,
+        retryBaseMs: env.CXONE_RETRY_BASE_MS,
+      },
+      crm: {
+        webhookUrl: env.CRM_WEBHOOK_URL ?? null,
+        timeoutMs: env.CRM_TIMEOUT_MS,
+        concurrency: env.CRM_CONCURRENCY,
+        retryScheduleSeconds: env.CRM_RETRY_SCHEDULE,
+      },
+      fraud: {
+        threshold: env.FRAUD_THRESHOLD,
+        provider: env.FRAUD_PROVIDER,
+        serviceUrl: env.FRAUD_SERVICE_URL ?? null,
+        timeoutMs: env.FRAUD_TIMEOUT_MS,
+        failMode: env.FRAUD_FAIL_MODE,
+      },
+      maxConcurrentSessions: env.MAX_CONCURRENT_SESSIONS,
+      createDeadlineMs: env.CREATE_DEADLINE_MS,
+      apiKeys: env.API_KEYS ?? [],
+      logLevel: env.LOG_LEVEL,
+    },
+    secrets: new Secrets({
+      cxoneClientSecret: usesSandbox ? SANDBOX_CLIENT_SECRET : (env.CXONE_CLIENT_SECRET ?? ''),
+      crmWebhookSecrets: env.CRM_WEBHOOK_SECRET ?? [],
+      encryptionKey: env.ENCRYPTION_KEY ?? null,
+    }),
+  };
+}
+
+// What the embedded sandbox accepts; it is reached from this process alone.
+const SANDBOX_CLIENT_ID = 'sandbox-client';
+const SANDBOX_CLIENT_SECRET = 'sandbox-secret';
+const SANDBOX_QUEUE_ID = 'queue-web-guests';

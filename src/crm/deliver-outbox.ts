@@ -1,0 +1,123 @@
+import type { ClaimedDelivery, DeliveryTry, Outbox } from '../store/outbox.js';
+import type { CrmWebhook } from './crm-webhook.js';
+import { nextTryAt } from './retry-schedule.js';
+
+const POLL_INTERVAL_MS = 500;
+/** Above this, new deliveries are left in the database until there is room. */
+const MAX_WAITING = 1_000;
+const POLL_BATCH = 100;
+/** What must be left of a lease for a try to begin: more than a try takes. */
+const LEAST_LEASE_MS = 10_000;
+
+export interface OutboxWorkerSettings {
+  readonly concurrency: number;
+  readonly retryScheduleSeconds: readonly number[];
+}
+
+interface Log {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/**
+ * Sends what is in the outbox: new deliveries as they are committed, and from the database those that are due again or were
+ * left by an earlier process. Each is tried at least once; the CRM tells repeats apart by their `webhook-id`.
+ */
+export class OutboxWorker implements AsyncDisposable {
+  readonly #outbox: Outbox;
+  readonly #webhook: CrmWebhook;
+  readonly #settings: OutboxWorkerSettings;
+  readonly #log: Log;
+  readonly #waiting: ClaimedDelivery[] = [];
+  readonly #unfinished = new Set<Promise<unknown>>();
+  #posting = 0;
+  #polling: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | null = null;
+  #isStopping = false;
+
+  constructor(outbox: Outbox, webhook: CrmWebhook, settings: OutboxWorkerSettings, log: Log) {
+    this.#outbox = outbox;
+    this.#webhook = webhook;
+    this.#settings = settings;
+    this.#log = log;
+  }
+
+  async start(): Promise<void> {
+    await this.#outbox.releaseAbandoned();
+    this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries));
+    this.#timer = setInterval(() => {
+      this.#polling = this.#poll();
+    }, POLL_INTERVAL_MS);
+  }
+
+  #accept(deliveries: readonly ClaimedDelivery[]): void {
+    const room = this.#isStopping ? 0 : Math.max(0, MAX_WAITING - this.#waiting.length);
+    this.#waiting.push(...deliveries.slice(0, room));
+    this.#handBack(deliveries.slice(room));
+    this.#fill();
+  }
+
+  #handBack(deliveries: readonly ClaimedDelivery[]): void {
+    for (const delivery of deliveries) this.#track(this.#outbox.release(delivery));
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#waiting.length > 0) return; // there is work enough
+    try {
+      this.#waiting.push(...(await this.#outbox.claimDue(POLL_BATCH)));
+      this.#fill();
+    } catch (error) {
+      this.#log.error({ err: error }, 'the outbox could not be read');
+    }
+  }
+
+  #fill(): void {
+    while (this.#posting < this.#settings.concurrency && !this.#isStopping) {
+      const delivery = this.#waiting.shift();
+      if (!delivery) return;
+      // A lease that is running out is left to do so: the database makes the delivery due again.
+      if (delivery.leasedUntil.getTime() - Date.now() > LEAST_LEASE_MS) this.#track(this.#deliver(delivery));
+    }
+  }
+
+  #track(work: Promise<unknown>): void {
+    const tracked = work
+      .catch((error: unknown) =>
+        this.#log.error({ err: error }, 'a delivery could not be written down: it will be sent again'),
+      )
+      .finally(() => this.#unfinished.delete(tracked));
+    this.#unfinished.add(tracked);
+  }
+
+  async #deliver(delivery: ClaimedDelivery): Promise<void> {
+    this.#posting += 1;
+    const posted = await this.#webhook.post(delivery.id, delivery.body);
+    // The place is free for the next POST while this one is being written down.
+    this.#posting -= 1;
+    this.#fill();
+    const verdict = this.#judge(posted.error, delivery.attempts + 1);
+    if (posted.error !== null) {
+      const { id, requestId } = delivery;
+      this.#log.warn(
+        { deliveryId: id, requestId, error: posted.error, verdict: verdict.is },
+        'a webhook was not taken',
+      );
+    }
+    await this.#outbox.record(delivery, { ...posted, verdict });
+  }
+
+  #judge(error: string | null, tries: number): DeliveryTry['verdict'] {
+    if (error === null) return { is: 'DELIVERED' };
+    const at = nextTryAt(this.#settings.retryScheduleSeconds, tries, new Date());
+    return at === null ? { is: 'DEAD' } : { is: 'RETRY', at };
+  }
+
+  /** Finishes the tries that are under way and hands the rest back to the database. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopping = true;
+    if (this.#timer) clearInterval(this.#timer);
+    await this.#polling;
+    this.#handBack(this.#waiting.splice(0));
+    while (this.#unfinished.size > 0) await Promise.all(this.#unfinished);
+  }
+}

@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AttemptError } from '../errors.js';
+import type { Deadline } from '../guest-session/deadline.js';
+
+export interface RetryPolicy {
+  /** Tries in all, the first one included. */
+  readonly maxAttempts: number;
+  /** The wait before try n+1 is `baseMs · 2ⁿ`, give or take a fifth, where CXone does not say how long. */
+  readonly baseMs: number;
+}
+
+/** Thrown by a call that is known to be safe to send again. */
+export class TryAgain extends Error {
+  override readonly name = 'TryAgain';
+
+  constructor(
+    /** What CXone asks for in `Retry-After`; null where it says nothing that can be read. */
+    readonly retryAfterMs: number | null,
+    /** How the attempt ends if it cannot wait that long, or has tried often enough. */
+    readonly giveUp: (retryAfterSeconds: number) => AttemptError,
+  ) {
+    super('try again');
+  }
+}
+
+/**
+ * Runs a call until it succeeds, fails for good, or waiting makes no sense: a wait that does not fit in the deadline is not
+ * begun. Only {@link TryAgain} is retried; everything else, bugs included, is passed on at once.
+ */
+export async function retrying<T>(policy: RetryPolicy, deadline: Deadline, call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof TryAgain)) throw error;
+      const waitMs = error.retryAfterMs ?? backoffMs(policy.baseMs, attempt);
+      if (attempt >= policy.maxAttempts || !deadline.allows(waitMs)) throw error.giveUp(waitMs / 1000);
+      await sleep(waitMs);
+    }
+  }
+}
+
+function backoffMs(baseMs: number, attempt: number): number {
+  const jitter = 0.8 + 0.4 * Math.random();
+  return Math.round(baseMs * 2 ** attempt * jitter);
+}
+
+/**
+ * Reads `Retry-After` (RFC 9110 §10.2.3): whole seconds or an HTTP date.
+ * @returns milliseconds to wait, 0 for a date that has passed, null for no header or one that cannot be read
+ */
+export function parseRetryAfterMs(header: string | null, now: Date): number | null {
+  const value = header?.trim() ?? '';
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  if (!HTTP_DATE.test(value)) return null;
+  const at = Date.parse(value);
+  return Number.isNaN(at) ? null : Math.max(0, at - now.getTime());
+}
+
+/** IMF-fixdate, the one form that RFC 9110 §5.6.7 lets a server send; `Date.parse` alone would take "7 apples" for a date. */
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;

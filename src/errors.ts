@@ -1,0 +1,133 @@
+/**
+ * Every way an attempt to open a guest session can end without one. Public: front ends switch on these codes.
+ */
+export const ErrorCode = {
+  INVALID_INPUT: 'INVALID_INPUT',
+  FRAUD_BLOCKED: 'FRAUD_BLOCKED',
+  CAPACITY_EXCEEDED: 'CAPACITY_EXCEEDED',
+  RATE_LIMITED: 'RATE_LIMITED',
+  CXONE_AUTH_FAILED: 'CXONE_AUTH_FAILED',
+  CXONE_SCOPE_MISSING: 'CXONE_SCOPE_MISSING',
+  CXONE_SCHEMA_REJECTED: 'CXONE_SCHEMA_REJECTED',
+  CXONE_REJECTED: 'CXONE_REJECTED',
+  CXONE_UNAVAILABLE: 'CXONE_UNAVAILABLE',
+  CXONE_CONTRACT_BROKEN: 'CXONE_CONTRACT_BROKEN',
+  FRAUD_CHECK_UNAVAILABLE: 'FRAUD_CHECK_UNAVAILABLE',
+  OUTCOME_UNKNOWN: 'OUTCOME_UNKNOWN',
+  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+} as const;
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+/** The steps of the pipeline, in order. */
+export const PipelineStage = {
+  VALIDATE: 'VALIDATE',
+  RECOGNISE: 'RECOGNISE',
+  FRAUD: 'FRAUD',
+  RESERVE: 'RESERVE',
+  AUTHENTICATE: 'AUTHENTICATE',
+  CAPACITY: 'CAPACITY',
+  CREATE: 'CREATE',
+  CLOSE: 'CLOSE',
+} as const;
+export type PipelineStage = keyof typeof PipelineStage;
+
+/** `REJECTED`: our rules said no. `FAILED`: something broke. */
+export type RefusalStatus = 'REJECTED' | 'FAILED';
+
+interface Meaning {
+  readonly status: RefusalStatus;
+  /** Whether the same request, sent again later, may succeed. */
+  readonly retryable: boolean;
+  /** What the public may read. */
+  readonly message: string;
+}
+
+const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
+  INVALID_INPUT: { status: 'REJECTED', retryable: false, message: 'The input is not valid.' },
+  FRAUD_BLOCKED: { status: 'REJECTED', retryable: false, message: 'The request was refused by the fraud check.' },
+  CAPACITY_EXCEEDED: {
+    status: 'REJECTED',
+    retryable: true,
+    message: 'The guest has as many live sessions as are allowed. Try again when one of them has ended.',
+  },
+  RATE_LIMITED: { status: 'FAILED', retryable: true, message: 'CXone asks to slow down. Try again later.' },
+  CXONE_AUTH_FAILED: { status: 'FAILED', retryable: false, message: 'CXone does not accept our credentials.' },
+  CXONE_SCOPE_MISSING: { status: 'FAILED', retryable: false, message: 'Our CXone credentials may not open sessions.' },
+  CXONE_SCHEMA_REJECTED: { status: 'FAILED', retryable: false, message: 'CXone found fault with the session request.' },
+  CXONE_REJECTED: { status: 'FAILED', retryable: false, message: 'CXone refused the session request.' },
+  CXONE_UNAVAILABLE: { status: 'FAILED', retryable: true, message: 'CXone cannot be reached. Try again later.' },
+  CXONE_CONTRACT_BROKEN: { status: 'FAILED', retryable: false, message: 'CXone gave an answer that cannot be read.' },
+  FRAUD_CHECK_UNAVAILABLE: {
+    status: 'FAILED',
+    retryable: true,
+    message: 'The fraud check cannot be reached. Try again later.',
+  },
+  OUTCOME_UNKNOWN: {
+    status: 'FAILED',
+    retryable: false,
+    message: 'CXone took the request, but its answer was lost: the session may or may not exist. Its place stays held.',
+  },
+  DEADLINE_EXCEEDED: {
+    status: 'FAILED',
+    retryable: true,
+    message: 'The session could not be opened in the time allowed. Nothing was opened. Try again.',
+  },
+};
+
+/** One thing wrong with the input, at one place in it. */
+export interface FieldProblem {
+  /** Path from the mutation's arguments, e.g. `['input', 'ipMetadata', 'country']`. */
+  readonly field: readonly string[];
+  readonly message: string;
+}
+
+export interface AttemptErrorOptions {
+  /** For operations: kept in the audit trail and the log, never shown to the public. Must hold no secret. */
+  readonly detail?: string;
+  /** When a retry makes sense, in seconds. */
+  readonly retryAfterSeconds?: number | undefined;
+  /** All that is wrong with the input (INVALID_INPUT). */
+  readonly problems?: readonly FieldProblem[];
+  /** Only errors that carry no credential: foreign errors are translated where they are caught. */
+  readonly cause?: unknown;
+}
+
+/** The one error of the pipeline: it knows how the attempt ends, whether to retry, and what the public may read. */
+export class AttemptError extends Error {
+  override readonly name = 'AttemptError';
+  readonly status: RefusalStatus;
+  readonly retryable: boolean;
+  readonly retryAfterSeconds: number | undefined;
+  readonly detail: string | undefined;
+  readonly problems: readonly FieldProblem[];
+
+  constructor(
+    readonly code: ErrorCode,
+    options: AttemptErrorOptions = {},
+  ) {
+    const meaning = MEANINGS[code];
+    super(meaning.message, { cause: options.cause });
+    this.status = meaning.status;
+    this.retryable = meaning.retryable;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.detail = options.detail;
+    this.problems = options.problems ?? [];
+  }
+}
+
+/** A bug of ours: the public is told the request id and nothing else. */
+export class InternalError extends Error {
+  override readonly name = 'InternalError';
+
+  constructor(
+    readonly requestId: string,
+    options: { cause: unknown },
+  ) {
+    super('Something went wrong on our side.', options);
+  }
+}
+
+/** The server cannot start: the message lists every problem, one a line. */
+export class StartupError extends Error {
+  override readonly name = 'StartupError';
+}

@@ -1,0 +1,109 @@
+import { Field, Float, ID, InputType, Int, ObjectType } from 'type-graphql';
+import { ErrorCode } from '../errors.js';
+import { AuditKind, AuditStatus } from '../store/audit-chain.js';
+import type { AuditFilter as AuditCriteria, AuditVerification as Verification } from '../store/audit-reader.js';
+
+@ObjectType({
+  description: 'One entry of the audit trail: written once, never changed, chained to the one before it.',
+  simpleResolvers: true,
+})
+export class Audit {
+  @Field(() => Int, { description: 'Position in the trail, from 1, without gaps.' })
+  sequence!: number;
+
+  @Field(() => ID, { description: 'The id of the entry.' })
+  id!: string;
+
+  @Field(() => Date, { description: 'When it was written, by the clock of the server.' })
+  timestamp!: Date;
+
+  @Field(() => ID, { description: 'The attempt that it is about.' })
+  requestId!: string;
+
+  @Field(() => AuditKind, { description: 'What it records.' })
+  kind!: AuditKind;
+
+  @Field(() => AuditStatus, { description: 'How that ended.' })
+  status!: AuditStatus;
+
+  @Field(() => String, { nullable: true, description: 'Why, in the words of whoever refused.' })
+  reason!: string | null;
+
+  @Field(() => ErrorCode, { nullable: true, description: 'The error code that the caller got.' })
+  errorCode!: string | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'The guest; null where the request had none that could be read.',
+  })
+  guestId!: string | null;
+
+  @Field(() => String, { nullable: true, description: "The session's id at CXone." })
+  sessionId!: string | null;
+
+  @Field(() => String, { description: 'Who caused it: the name of an API key, or the part of the server.' })
+  actor!: string;
+
+  @Field(() => Float, { nullable: true, description: 'How long it took, in milliseconds.' })
+  durationMs!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'The fraud score, from 0 (harmless) to 100.' })
+  fraudScore!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'How often the session was sent to CXone.' })
+  attempts!: number | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'CHECKED, or SKIPPED where CXone did not let us count; null where it did not come to that.',
+  })
+  capacityCheck!: string | null;
+
+  @Field(() => Boolean, { nullable: true, description: 'Whether the CRM took the webhook (CRM_SYNC).' })
+  crmSynced!: boolean | null;
+
+  @Field(() => String, { description: 'The hash of the entry before this one.' })
+  previousHash!: string;
+
+  @Field(() => String, { description: 'SHA-256 over the previous hash and this entry.' })
+  hash!: string;
+}
+
+@InputType({ description: 'Which audit entries; all conditions hold at once.' })
+export class AuditFilter implements AuditCriteria {
+  @Field(() => String, { nullable: true, description: 'About this guest.' })
+  guestId?: string | null;
+
+  @Field(() => String, { nullable: true, description: 'About this attempt.' })
+  requestId?: string | null;
+
+  @Field(() => AuditStatus, { nullable: true, description: 'That ended like this.' })
+  status?: AuditStatus | null;
+
+  @Field(() => AuditKind, { nullable: true, description: 'Of this kind.' })
+  kind?: AuditKind | null;
+
+  @Field(() => Date, { nullable: true, description: 'Written at this time or later.' })
+  from?: Date | null;
+
+  @Field(() => Date, { nullable: true, description: 'Written before this time.' })
+  to?: Date | null;
+}
+
+@ObjectType({ description: 'What came of following the chain of the audit trail.', simpleResolvers: true })
+export class AuditVerification implements Verification {
+  @Field(() => Boolean, { description: 'True when every link holds.' })
+  ok!: boolean;
+
+  @Field(() => Int, { description: 'How many entries were found good.' })
+  checked!: number;
+
+  @Field(() => Int, { nullable: true, description: 'The first entry that is not.' })
+  firstBrokenSequence!: number | null;
+
+  @Field(() => String, { nullable: true, description: 'What is wrong with it.' })
+  reason!: string | null;
+
+  @Field(() => String, { nullable: true, description: 'The hash of the last good entry.' })
+  head!: string | null;
+}

@@ -1,0 +1,62 @@
+import DataLoader from 'dataloader';
+import type { Role } from '../config.js';
+import type { Conclusion } from '../guest-session/create-guest-session.js';
+import type { Caller, CreateGuestSessionRequest, GuestSessionRecord } from '../guest-session/ports.js';
+import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { SessionEventStream } from '../lifecycle/session-event-stream.js';
+import type { AuditRecord } from '../store/audit-chain.js';
+import type { AuditReader } from '../store/audit-reader.js';
+import type { EventReader } from '../store/event-reader.js';
+import type { MetricsReader } from '../store/metrics-reader.js';
+import type { SessionReader } from '../store/session-reader.js';
+
+/** What the resolvers call. */
+export interface Services {
+  /** Runs the pipeline. */
+  open(request: CreateGuestSessionRequest, caller: Caller): Promise<Conclusion>;
+  readonly sessions: SessionReader;
+  readonly audits: AuditReader;
+  readonly events: EventReader;
+  readonly metrics: MetricsReader;
+  readonly stream: SessionEventStream;
+}
+
+/** A caller whose key was checked. */
+export interface KnownCaller extends Caller {
+  readonly role: Role;
+}
+
+/** Rows that belong to other rows, read together for all that asks at once. Nothing is remembered: a subscription lives long. */
+export interface Loaders {
+  readonly session: DataLoader<string, GuestSessionRecord | null>;
+  readonly audits: DataLoader<string, AuditRecord[]>;
+  readonly events: DataLoader<string, SessionEventRecord[]>;
+}
+
+export interface GraphqlContext {
+  readonly caller: KnownCaller;
+  readonly services: Services;
+  readonly loaders: Loaders;
+}
+
+const BATCH_ONLY = { cache: false } as const;
+
+/** One context for a request, or for a subscription. */
+export const createContext = (caller: KnownCaller, services: Services): GraphqlContext => ({
+  caller,
+  services,
+  loaders: {
+    session: new DataLoader(async (ids) => {
+      const sessions = new Map((await services.sessions.byIds(ids)).map((session) => [session.id, session]));
+      return ids.map((id) => sessions.get(id) ?? null);
+    }, BATCH_ONLY),
+    audits: new DataLoader(async (ids) => groupByRequest(ids, await services.audits.byRequestIds(ids)), BATCH_ONLY),
+    events: new DataLoader(async (ids) => groupByRequest(ids, await services.events.byRequestIds(ids)), BATCH_ONLY),
+  },
+});
+
+function groupByRequest<Row extends { readonly requestId: string }>(ids: readonly string[], rows: Row[]): Row[][] {
+  const groups = new Map<string, Row[]>(ids.map((id) => [id, []]));
+  for (const row of rows) groups.get(row.requestId)?.push(row);
+  return ids.map((id) => groups.get(id) ?? []);
+}

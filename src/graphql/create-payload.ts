@@ -1,0 +1,30 @@
+import { AttemptError } from '../errors.js';
+import type { Conclusion } from '../guest-session/create-guest-session.js';
+import { eventCursor } from './relay.js';
+import type { CreateGuestSessionPayload, UserError } from './session-types.js';
+
+/** The answer of `createGuestSession`: the only place where a client token leaves the server. */
+export function toPayload({ requestId, outcome, session, eventSequence }: Conclusion): CreateGuestSessionPayload {
+  const cursor = eventSequence === null ? null : eventCursor.of({ sequence: eventSequence });
+  const answer = { requestId, eventCursor: cursor, replayed: false };
+  if (outcome.status === 'SUCCESS') {
+    return { ...answer, session, clientToken: outcome.created.clientToken, userErrors: [] };
+  }
+  const { error, stage } = outcome;
+  const userErrors = error instanceof AttemptError ? toUserErrors(error, stage) : [];
+  return { ...answer, session: null, clientToken: null, userErrors };
+}
+
+function toUserErrors(error: AttemptError, stage: UserError['stage']): UserError[] {
+  const { code, message, retryable } = error;
+  const retryAfterSeconds = error.retryAfterSeconds ?? null;
+  if (error.problems.length === 0) return [{ code, message, field: null, stage, retryable, retryAfterSeconds }];
+  return error.problems.map((problem) => ({
+    code,
+    message: `${problem.field.at(-1)} ${problem.message}.`,
+    field: [...problem.field],
+    stage,
+    retryable,
+    retryAfterSeconds,
+  }));
+}

@@ -1,0 +1,40 @@
+import { unwrapResolverError } from '@apollo/server/errors';
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { v7 as uuidv7 } from 'uuid';
+import { InternalError } from '../errors.js';
+
+/** The caller's own fault in speaking to us: an argument that cannot be used. */
+export const badUserInput = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
+
+/** The caller has to say who it is. */
+export const unauthenticated = (message: string): GraphQLError =>
+  new GraphQLError(message, {
+    extensions: { code: 'UNAUTHENTICATED', http: { status: 401, headers: new Map([['www-authenticate', 'Bearer']]) } },
+  });
+
+/** The caller may not do that. */
+export const forbidden = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });
+
+interface Log {
+  error(fields: object, message: string): void;
+}
+
+/**
+ * What the public sees of an error. What the caller did wrong it is told; of a bug of ours it sees a request id, under which
+ * the log has the rest.
+ */
+export const formatError =
+  (log: Log) =>
+  (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
+    const original = unwrapResolverError(error);
+    if (original instanceof GraphQLError && original.extensions.code !== 'INTERNAL_SERVER_ERROR') return formatted;
+    const requestId = original instanceof InternalError ? original.requestId : uuidv7();
+    log.error({ err: original, requestId, path: formatted.path }, 'a request failed on a bug of ours');
+    return {
+      message: `Something went wrong on our side. Quote the request id ${requestId} when you report it.`,
+      ...(formatted.path && { path: formatted.path }),
+      extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
+    };
+  };

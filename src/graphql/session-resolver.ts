@@ -1,0 +1,72 @@
+import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import type { GuestSessionRecord } from '../guest-session/ports.js';
+import type { AuditRecord } from '../store/audit-chain.js';
+import { Audit } from './audit-types.js';
+import type { GraphqlContext } from './context.js';
+import { toPayload } from './create-payload.js';
+import { badUserInput } from './error-format.js';
+import { SessionEvent } from './event-types.js';
+import { connectionOf, PageArgs, pageSize, sessionCursor, toConnection } from './relay.js';
+import { CreateGuestSessionInput, CreateGuestSessionPayload, GuestSession, SessionFilter } from './session-types.js';
+
+const GuestSessionConnection = connectionOf(GuestSession, 'GuestSession', 'guest sessions');
+
+@Resolver(() => GuestSession)
+export class SessionResolver {
+  @Authorized('GUEST', 'BACKEND', 'OPS')
+  @Mutation(() => CreateGuestSessionPayload, {
+    description:
+      'Opens a guest session at CXone. What our rules or CXone say no to is in `userErrors`; HTTP stays 200.',
+  })
+  async createGuestSession(
+    @Arg('input', () => CreateGuestSessionInput) input: CreateGuestSessionInput,
+    @Ctx() { services, caller }: GraphqlContext,
+  ) {
+    return toPayload(await services.open(input, caller));
+  }
+
+  @Authorized('BACKEND', 'CRM', 'OPS')
+  @Query(() => GuestSession, {
+    nullable: true,
+    description: 'One session, by our id or by CXone’s; null where there is none.',
+  })
+  session(
+    @Ctx() { services }: GraphqlContext,
+    @Arg('id', () => ID, { nullable: true, description: 'Our id: the request id that opened it.' }) id?: string,
+    @Arg('sessionId', () => String, { nullable: true, description: 'The id at CXone.' }) sessionId?: string,
+  ) {
+    if ((id == null) === (sessionId == null)) throw badUserInput('Give either "id" or "sessionId".');
+    return id != null ? services.sessions.byId(id) : services.sessions.bySessionId(sessionId ?? '');
+  }
+
+  @Authorized('BACKEND', 'CRM', 'OPS')
+  @Query(() => GuestSessionConnection, { description: 'Sessions, newest first.' })
+  async sessions(
+    @Ctx() { services }: GraphqlContext,
+    @Args(() => PageArgs) { first, after }: PageArgs,
+    @Arg('filter', () => SessionFilter, { nullable: true, description: 'Which ones; all by default.' })
+    filter?: SessionFilter,
+  ) {
+    const position = after == null ? null : sessionCursor.read(after);
+    const criteria = { ...filter, guestId: filter?.guestId?.toLowerCase() };
+    return toConnection(await services.sessions.page(criteria, pageSize(first), position), sessionCursor.of, after);
+  }
+
+  @FieldResolver(() => ID, {
+    description: 'The request id of the attempt: in audits, events, and the `X-Request-Id` that CXone got.',
+  })
+  requestId(@Root() session: GuestSessionRecord) {
+    return session.id;
+  }
+
+  @Authorized('OPS')
+  @FieldResolver(() => [Audit], { description: 'What the audit trail says of it, oldest first.' })
+  audits(@Root() session: GuestSessionRecord, @Ctx() { loaders }: GraphqlContext): Promise<AuditRecord[]> {
+    return loaders.audits.load(session.id);
+  }
+
+  @FieldResolver(() => [SessionEvent], { description: 'What happened to it, oldest first.' })
+  events(@Root() session: GuestSessionRecord, @Ctx() { loaders }: GraphqlContext) {
+    return loaders.events.load(session.id);
+  }
+}

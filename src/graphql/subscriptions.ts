@@ -1,0 +1,110 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type ExecutionArgs, GraphQLError, type GraphQLSchema, getOperationAST, parse, validate } from 'graphql';
+import { CloseCode, type SubscribePayload } from 'graphql-ws';
+import { useServer } from 'graphql-ws/use/ws';
+import { WebSocketServer } from 'ws';
+import { createContext, type KnownCaller, type Services } from './context.js';
+import { formatError } from './error-format.js';
+import { MAX_TOKENS } from './server.js';
+
+const MAX_FRAME_BYTES = 100_000;
+const KEEP_ALIVE_MS = 15_000;
+const INIT_TIMEOUT_MS = 3_000;
+
+export interface SubscriptionServerOptions {
+  readonly path: string;
+  readonly schema: GraphQLSchema;
+  readonly services: Services;
+  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
+  authenticate(authorization: string | undefined): KnownCaller;
+  readonly log: { error(fields: object, message: string): void };
+}
+
+/**
+ * graphql-ws on the same port as HTTP. Apollo's guards do not cover sockets, so documents are parsed, validated, authorised
+ * and their errors formatted here, by the same functions. Sockets are for subscriptions: all else goes over HTTP.
+ */
+export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
+  const { path, schema, services, authenticate, log } = options;
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_FRAME_BYTES, perMessageDeflate: false });
+  const format = formatError(log);
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
+    else if (!isSameOrigin(request)) refuse(socket, '403 Forbidden');
+    else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request));
+  };
+  http.on('upgrade', upgrade);
+
+  const server = useServer<{ authorization?: unknown; Authorization?: unknown }, { caller?: KnownCaller }>(
+    {
+      schema,
+      connectionInitWaitTimeout: INIT_TIMEOUT_MS,
+      onConnect: (context) => {
+        const { authorization, Authorization } = context.connectionParams ?? {};
+        const given = authorization ?? Authorization;
+        try {
+          context.extra.caller = authenticate(typeof given === 'string' ? given : undefined);
+          return true;
+        } catch {
+          context.extra.socket.close(CloseCode.Forbidden, 'Forbidden');
+          return false;
+        }
+      },
+      onSubscribe: ({ extra }, _id, payload) => {
+        const { caller } = extra;
+        if (!caller) throw new Error('a socket subscribed before it was let in');
+        return prepare(schema, payload, () => createContext(caller, services));
+      },
+      onNext: (_context, _id, _payload, _args, result) =>
+        result.errors ? { ...result, errors: result.errors.map((error) => format(error.toJSON(), error)) } : result,
+      onError: (_context, _id, _payload, errors) =>
+        errors.map((error) => format(error instanceof GraphQLError ? error.toJSON() : error, error)),
+    },
+    sockets,
+    KEEP_ALIVE_MS,
+  );
+
+  return {
+    async [Symbol.asyncDispose]() {
+      http.off('upgrade', upgrade);
+      await services.stream.end();
+      // graphql-ws writes `complete` for each subscription before its socket is closed with 1001.
+      await new Promise(setImmediate);
+      await server.dispose();
+    },
+  };
+}
+
+/** What to execute, or what is wrong with the document. */
+function prepare(
+  schema: GraphQLSchema,
+  { query, operationName, variables }: SubscribePayload,
+  contextValue: () => object,
+): ExecutionArgs | readonly GraphQLError[] {
+  try {
+    const document = parse(query, { maxTokens: MAX_TOKENS });
+    const errors = validate(schema, document);
+    if (errors.length > 0) return errors;
+    const operation = getOperationAST(document, operationName);
+    if (operation?.operation !== 'subscription') {
+      return [new GraphQLError('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
+    }
+    return { schema, document, operationName, variableValues: variables, contextValue: contextValue() };
+  } catch (error) {
+    if (error instanceof GraphQLError) return [error];
+    throw error;
+  }
+}
+
+/** A page of another site must not read our events through its visitor's browser. Programs send no Origin. */
+function isSameOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.on('error', () => undefined); // whoever is refused may be gone already
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}

@@ -1,0 +1,66 @@
+import { AttemptError, type ErrorCode } from '../errors.js';
+import type { Attempt } from './attempt.js';
+import type { CrmSyncStatus, GuestSessionRecord, Outcome, SessionStatus } from './ports.js';
+import type { SessionEventType } from './session-event.js';
+
+/** What the books say of an outcome. */
+export interface AttemptEnding {
+  readonly eventType: SessionEventType;
+  readonly sessionStatus: SessionStatus;
+  readonly sessionId: string | null;
+  readonly expiresAt: Date | null;
+  readonly errorCode: ErrorCode | null;
+  /** For operations. */
+  readonly reason: string | null;
+  readonly durationMs: number;
+}
+
+export function endingOf(attempt: Attempt, outcome: Outcome): AttemptEnding {
+  const durationMs = attempt.elapsedMs;
+  if (outcome.status === 'SUCCESS') {
+    const { sessionId, expiresAt } = outcome.created;
+    return {
+      eventType: 'SESSION_INITIATED',
+      sessionStatus: 'ACTIVE',
+      sessionId,
+      expiresAt,
+      errorCode: null,
+      reason: null,
+      durationMs,
+    };
+  }
+  const { error } = outcome;
+  const errorCode = error instanceof AttemptError ? error.code : null;
+  return {
+    eventType: outcome.status === 'REJECTED' ? 'SESSION_REJECTED' : 'SESSION_FAILED',
+    // Whether there is a session is not known, so its place stays held.
+    sessionStatus: errorCode === 'OUTCOME_UNKNOWN' ? 'UNKNOWN' : 'FAILED',
+    sessionId: null,
+    expiresAt: null,
+    errorCode,
+    reason: error instanceof AttemptError ? (error.detail ?? error.message) : 'internal error',
+    durationMs,
+  };
+}
+
+/** The session as a query would answer it, without asking the database; null where the attempt never reached a place. */
+export function recordOf(attempt: Attempt, ending: AttemptEnding, crmSync: CrmSyncStatus): GuestSessionRecord | null {
+  const { request } = attempt;
+  if (!attempt.reserved || !request) return null;
+  return {
+    id: attempt.requestId,
+    guestId: request.guestId,
+    crmId: request.crmId,
+    channel: request.channel,
+    status: ending.sessionStatus,
+    createdAt: attempt.openedAt,
+    sessionId: ending.sessionId,
+    expiresAt: ending.expiresAt,
+    endedAt: null,
+    durationMs: ending.durationMs,
+    attempts: attempt.posts,
+    crmSync,
+    fraudScore: attempt.risk?.score ?? null,
+    failureCode: ending.errorCode,
+  };
+}

@@ -1,0 +1,51 @@
+import { AttemptError } from '../errors.js';
+import type { HeldPlace, UpstreamSession } from './ports.js';
+
+/**
+ * Refuses an attempt that would take its guest above the cap, counting CXone's sessions and ours as one set.
+ *
+ * @param held the guest's places in our books, oldest reservation first, this attempt's own among them
+ * @throws AttemptError CAPACITY_EXCEEDED
+ */
+export function checkCapacity(
+  requestId: string,
+  upstream: readonly UpstreamSession[] | 'SKIPPED',
+  held: readonly HeldPlace[],
+  maxConcurrentSessions: number,
+): void {
+  if (upstream === 'SKIPPED') return; // the reservation has counted ours
+  const taken = placesTakenByOthers(requestId, upstream, held);
+  if (taken < maxConcurrentSessions) return;
+  throw new AttemptError('CAPACITY_EXCEEDED', {
+    detail: `${taken} of ${maxConcurrentSessions} places are taken (${upstream.length} live at CXone)`,
+  });
+}
+
+/**
+ * Of the attempts in flight only the earlier ones count: the later ones count us. If each counted all the others, requests
+ * that arrive together would refuse one another while places are free.
+ */
+function placesTakenByOthers(
+  requestId: string,
+  upstream: readonly UpstreamSession[],
+  held: readonly HeldPlace[],
+): number {
+  const others = held.filter((place) => place.requestId !== requestId);
+  const live = others.filter((place) => place.sessionId !== null);
+  const inFlight = others.filter((place) => place.sessionId === null);
+  const before = held.slice(
+    0,
+    held.findIndex((place) => place.requestId === requestId),
+  );
+  const earlier = before.filter((place) => place.sessionId === null);
+
+  const ourSessionIds = new Set(live.map((place) => place.sessionId));
+  const ourRequestIds = new Set(others.map((place) => place.requestId));
+  const notOurs = upstream.filter(
+    (session) =>
+      !ourSessionIds.has(session.sessionId) && !(session.requestId !== null && ourRequestIds.has(session.requestId)),
+  );
+  // Where CXone does not echo our request id, a session that we do not know may be that of an attempt in flight.
+  const unnamed = notOurs.filter((session) => session.requestId === null).length;
+  return live.length + earlier.length + notOurs.length - Math.min(unnamed, inFlight.length);
+}

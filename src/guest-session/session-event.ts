@@ -1,0 +1,42 @@
+import type { Channel, SessionStatus } from './ports.js';
+
+/** What can happen to a guest session, as the event log and its readers name it. */
+export const SessionEventType = {
+  SESSION_REQUESTED: 'SESSION_REQUESTED',
+  SESSION_INITIATED: 'SESSION_INITIATED',
+  SESSION_REJECTED: 'SESSION_REJECTED',
+  SESSION_FAILED: 'SESSION_FAILED',
+  SESSION_CRM_SYNCED: 'SESSION_CRM_SYNCED',
+  SESSION_CRM_SYNC_FAILED: 'SESSION_CRM_SYNC_FAILED',
+  SESSION_ENDED: 'SESSION_ENDED',
+  SESSION_EXPIRED: 'SESSION_EXPIRED',
+  SESSION_RECONCILED: 'SESSION_RECONCILED',
+} as const;
+export type SessionEventType = keyof typeof SessionEventType;
+
+/** One entry of the lifecycle log. */
+export interface SessionEventRecord {
+  /** Position in commit order, from 1, without gaps; the cursor is made of it. */
+  readonly sequence: number;
+  readonly id: string;
+  readonly type: SessionEventType;
+  readonly occurredAt: Date;
+  readonly requestId: string;
+  /** Null where the request had none that could be read. */
+  readonly guestId: string | null;
+  readonly crmId: string | null;
+  readonly sessionId: string | null;
+  readonly channel: Channel | null;
+  readonly status: SessionStatus | null;
+  readonly reason: string | null;
+  readonly expiresAt: Date | null;
+}
+
+/** Which events a reader wants; everything where a field is left out. */
+export interface SessionEventFilter {
+  readonly types?: readonly SessionEventType[] | undefined;
+  readonly guestId?: string | undefined;
+}
+
+export const matchesFilter = (event: SessionEventRecord, { types, guestId }: SessionEventFilter): boolean =>
+  (types === undefined || types.includes(event.type)) && (guestId === undefined || event.guestId === guestId);

@@ -1,0 +1,93 @@
+import { AttemptError, type FieldProblem } from '../errors.js';
+import { COUNTRY_CODES } from './country-codes.js';
+import {
+  Channel,
+  type CreateGuestSessionRequest,
+  type GuestId,
+  type Ports,
+  RoutingPriority,
+  type ValidRequest,
+} from './ports.js';
+
+const GUEST_ID = /^(guest-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$/u;
+const MAX_FINGERPRINT_LENGTH = 512;
+const MAX_ID_LENGTH = 128;
+const MAX_LANGUAGE_TAG_LENGTH = 35; // RFC 5646 §4.4.1
+
+/**
+ * Checks a request before any I/O, and gives it its one form.
+ * @throws AttemptError INVALID_INPUT with everything that is wrong; the values themselves are not repeated
+ */
+export function validateRequest(
+  request: CreateGuestSessionRequest,
+  { defaultQueueId }: Pick<Ports['rules'], 'defaultQueueId'>,
+): ValidRequest {
+  const problems: FieldProblem[] = [];
+  const require = (holds: boolean, message: string, ...field: string[]): void => {
+    if (!holds) problems.push({ field: ['input', ...field], message });
+  };
+
+  const guestId = text(request.guestId).toLowerCase();
+  require(GUEST_ID.test(guestId), 'must be a UUID, or "guest-" and a UUID', 'guestId');
+
+  const { deviceFingerprint } = request;
+  require(isPrintable(
+    deviceFingerprint,
+    MAX_FINGERPRINT_LENGTH,
+  ), `must be 1 to ${MAX_FINGERPRINT_LENGTH} printable characters`, 'deviceFingerprint');
+
+  const crmId = request.crmId ?? null;
+  require(crmId === null ||
+    isPrintable(crmId, MAX_ID_LENGTH), `must be 1 to ${MAX_ID_LENGTH} printable characters`, 'crmId');
+
+  const queueId = request.queueId ?? defaultQueueId;
+  require(isPrintable(queueId, MAX_ID_LENGTH), `must be 1 to ${MAX_ID_LENGTH} printable characters`, 'queueId');
+
+  const channel = request.channel ?? 'WEBCHAT';
+  require(Object.hasOwn(Channel, channel), `must be one of ${Object.keys(Channel).join(', ')}`, 'channel');
+
+  const priority = request.priority ?? 'NORMAL';
+  require(Object.hasOwn(
+    RoutingPriority,
+    priority,
+  ), `must be one of ${Object.keys(RoutingPriority).join(', ')}`, 'priority');
+
+  const languagePreference = canonicalLanguageTag(request.languagePreference ?? 'en-US');
+  require(languagePreference !== null, 'must be a BCP 47 language tag, such as "en-US"', 'languagePreference');
+
+  const country = request.ipMetadata?.country?.toUpperCase() ?? null;
+  require(country === null ||
+    COUNTRY_CODES.has(country), 'must be an ISO 3166-1 alpha-2 country code, such as "US"', 'ipMetadata', 'country');
+
+  if (problems.length > 0 || languagePreference === null) {
+    const detail = problems.map(({ field, message }) => `${field.join('.')} ${message}`).join('; ');
+    throw new AttemptError('INVALID_INPUT', { problems, detail });
+  }
+  return {
+    guestId: guestId as GuestId,
+    deviceFingerprint,
+    crmId,
+    channel,
+    priority,
+    queueId,
+    languagePreference,
+    isProxy: request.ipMetadata?.isProxy ?? false,
+    country,
+  };
+}
+
+// Library callers are not held to our types at run time.
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+const isPrintable = (value: unknown, maxLength: number): boolean =>
+  typeof value === 'string' && value.trim() !== '' && value.length <= maxLength && PRINTABLE.test(value);
+
+function canonicalLanguageTag(tag: unknown): string | null {
+  if (typeof tag !== 'string' || tag.length > MAX_LANGUAGE_TAG_LENGTH) return null;
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,80 @@
+import type { AddressInfo } from 'node:net';
+import type { ApolloServer } from '@apollo/server';
+import { fastifyApolloHandler } from '@as-integrations/fastify';
+import fastifyHelmet from '@fastify/helmet';
+import { type FastifyInstance, fastify } from 'fastify';
+import { registerHealth } from './health.js';
+import { registerPlayground } from './playground.js';
+
+const MAX_BODY_BYTES = 100_000;
+/** Requests get this long to finish once the server drains; no attempt takes longer by default. */
+const DRAIN_TIMEOUT_MS = 20_000;
+const IDLE_SWEEP_MS = 50;
+
+export interface HttpServerOptions<Context extends object> {
+  readonly host: string;
+  readonly port: number;
+  readonly apollo: ApolloServer<Context>;
+  /** Who asks, from the `Authorization` header; throws for nobody. */
+  createContext(authorization: string | undefined): Context;
+  readonly playgroundDirectory: string;
+}
+
+/** The server's HTTP, listening. Disposing of it drains: what was accepted is answered. */
+export interface HttpServer extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  readonly url: string;
+  /** Ends accepting, and says so on `/health/ready`; returns before the requests at work are done. */
+  stopListening(): void;
+}
+
+export const GRAPHQL_PATH = '/graphql';
+
+export async function startHttpServer<Context extends object>(
+  options: HttpServerOptions<Context>,
+): Promise<HttpServer> {
+  const { host, port, apollo, createContext, playgroundDirectory } = options;
+  const app = fastify({ bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, requestTimeout: 30_000 });
+  let closed: Promise<void> | null = null;
+  const stopListening = () => {
+    closed ??= drain(app);
+  };
+
+  await app.register(fastifyHelmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } } });
+  registerHealth(app, () => closed === null);
+  await registerPlayground(app, { directory: playgroundDirectory });
+  app.route({
+    url: GRAPHQL_PATH,
+    method: ['GET', 'POST'],
+    handler: fastifyApolloHandler(apollo, { context: async (request) => createContext(request.headers.authorization) }),
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+  });
+
+  await app.listen({ host, port });
+  return {
+    app,
+    url: urlOf(app.server.address() as AddressInfo),
+    stopListening,
+    async [Symbol.asyncDispose]() {
+      stopListening();
+      await closed;
+    },
+  };
+}
+
+/** A kept connection that becomes idle only later would hold the server up, so idle ones are swept until all are gone. */
+async function drain(app: FastifyInstance): Promise<void> {
+  const sweep = setInterval(() => app.server.closeIdleConnections(), IDLE_SWEEP_MS);
+  const enough = setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(sweep);
+    clearTimeout(enough);
+  }
+}
+
+const urlOf = ({ address, family, port }: AddressInfo): string =>
+  `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;

@@ -1,0 +1,46 @@
+import axios, { type AxiosInstance } from 'axios';
+import { Agent } from 'undici';
+import { undiciAdapter } from './undici-adapter.js';
+
+const MAX_RESPONSE_BYTES = 1_000_000;
+const MAX_REQUEST_BYTES = 1_000_000;
+const MAX_CONNECTIONS_PER_ORIGIN = 128;
+/** Below the time a call may take, so that a connection that is never made is told from an answer that never comes. */
+const CONNECT_TIMEOUT_MS = 2_500;
+/** Below what servers keep an idle connection for (Node: 5 s), so that no request is written into one that is closing. */
+const IDLE_CONNECTION_MS = 3_000;
+
+/** axios, set so that it cannot be abused, and the connections that it keeps. */
+export interface HttpClient extends AsyncDisposable {
+  readonly axios: AxiosInstance;
+}
+
+/**
+ * The one HTTP client for all that leaves the server: kept connections, no redirects, no proxy, bounded bodies. Answers come
+ * as text whatever their status; the caller parses them and decides what they mean.
+ */
+export function createHttpClient(): HttpClient {
+  const agent = new Agent({
+    connections: MAX_CONNECTIONS_PER_ORIGIN,
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+    keepAliveMaxTimeout: IDLE_CONNECTION_MS,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+  });
+  return {
+    axios: axios.create({
+      adapter: undiciAdapter(agent),
+      maxRedirects: 0,
+      proxy: false,
+      maxContentLength: MAX_RESPONSE_BYTES,
+      maxBodyLength: MAX_REQUEST_BYTES,
+      responseType: 'text',
+      transformRequest: [(data) => data],
+      transformResponse: [(data) => data],
+      validateStatus: () => true,
+    }),
+    async [Symbol.asyncDispose]() {
+      // destroy(), not close(): what is still open by now has been waited for, or hangs.
+      await agent.destroy();
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
+import { type AuditKind, type AuditRecord, type AuditStatus, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { type Page, type TimeRange, toPage } from './page.js';
+
+export interface AuditFilter extends TimeRange {
+  readonly guestId?: string | null | undefined;
+  readonly requestId?: string | null | undefined;
+  readonly status?: AuditStatus | null | undefined;
+  readonly kind?: AuditKind | null | undefined;
+}
+
+/** Where a page of audit entries goes on. */
+export interface AuditPosition {
+  readonly timestamp: Date;
+  readonly sequence: number;
+}
+
+/** What came of verifying the chain. */
+export interface AuditVerification {
+  readonly ok: boolean;
+  /** Entries whose links were found good. */
+  readonly checked: number;
+  readonly firstBrokenSequence: number | null;
+  readonly reason: string | null;
+  /** Hash of the last good entry; null where there is none. */
+  readonly head: string | null;
+}
+
+const VERIFY_BATCH_SIZE = 1_000;
+
+/** Reads the audit trail, and verifies it. */
+export class AuditReader {
+  readonly #prisma: PrismaClient;
+
+  constructor(prisma: PrismaClient) {
+    this.#prisma = prisma;
+  }
+
+  /** Newest first. */
+  async page(filter: AuditFilter, first: number, after: AuditPosition | null): Promise<Page<AuditRecord>> {
+    const { guestId, requestId, status, kind, from, to } = filter;
+    const rows = await this.#prisma.auditEntry.findMany({
+      where: {
+        ...(guestId != null && { guestId }),
+        ...(requestId != null && { requestId }),
+        ...(status != null && { status }),
+        ...(kind != null && { kind }),
+        AND: [
+          { timestamp: { ...(from != null && { gte: from }), ...(to != null && { lt: to }) } },
+          // The first condition is what the index is entered by; an OR alone would read the whole range and sort it.
+          ...(after
+            ? [
+                { timestamp: { lte: after.timestamp } },
+                { OR: [{ timestamp: { lt: after.timestamp } }, { sequence: { lt: after.sequence } }] },
+              ]
+            : []),
+        ],
+      },
+      orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
+      take: first + 1,
+    });
+    return toPage(rows.map(toRecord), first);
+  }
+
+  async byRequestIds(requestIds: readonly string[]): Promise<AuditRecord[]> {
+    const rows = await this.#prisma.auditEntry.findMany({
+      where: { requestId: { in: [...requestIds] } },
+      orderBy: { sequence: 'asc' },
+    });
+    return rows.map(toRecord);
+  }
+
+  /** Follows the chain from one sequence to another, both inclusive; by default all of it. */
+  async verify(from = 1, to = Number.MAX_SAFE_INTEGER): Promise<AuditVerification> {
+    let previousHash = from <= 1 ? GENESIS_HASH : ((await this.#at(from - 1))?.hash ?? null);
+    let expected = Math.max(1, from);
+    let head: string | null = null;
+    let checked = 0;
+    const broken = (firstBrokenSequence: number, reason: string): AuditVerification => ({
+      ok: false,
+      checked,
+      firstBrokenSequence,
+      reason,
+      head,
+    });
+    if (previousHash === null) return broken(from - 1, 'the entry before the first is missing');
+
+    for (;;) {
+      const rows = await this.#prisma.auditEntry.findMany({
+        where: { sequence: { gte: expected, lte: to } },
+        orderBy: { sequence: 'asc' },
+        take: VERIFY_BATCH_SIZE,
+      });
+      for (const entry of rows.map(toRecord)) {
+        if (entry.sequence !== expected) return broken(expected, 'the entry is missing');
+        if (entry.previousHash !== previousHash)
+          return broken(expected, 'the entry is not chained to the one before it');
+        if (hashEntry(previousHash, entry) !== entry.hash) return broken(expected, 'the entry was changed');
+        previousHash = entry.hash;
+        head = entry.hash;
+        expected += 1;
+        checked += 1;
+      }
+      if (rows.length < VERIFY_BATCH_SIZE) return { ok: true, checked, firstBrokenSequence: null, reason: null, head };
+    }
+  }
+
+  #at(sequence: number) {
+    return this.#prisma.auditEntry.findUnique({ where: { sequence }, select: { hash: true } });
+  }
+}
+
+const toRecord = (row: Prisma.AuditEntryGetPayload<object>): AuditRecord => ({
+  ...row,
+  kind: row.kind as AuditKind,
+  status: row.status as AuditStatus,
+});

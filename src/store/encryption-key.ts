@@ -1,0 +1,30 @@
+import { hkdfSync, randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { StartupError } from '../errors.js';
+
+const KEY_BYTES = 32;
+
+/**
+ * The key beside the database, for the sandbox alone: made when it is first needed, readable by its owner only.
+ * @throws StartupError when it cannot be read or made
+ */
+export function keyBesideDatabase(databasePath: string): Buffer {
+  const path = `${databasePath}.key`;
+  try {
+    // 'wx' fails where there is one: a key is never overwritten, since what it protects would be lost.
+    writeFileSync(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new StartupError(`The encryption key ${path} cannot be written: ${(error as Error).message}`);
+    }
+  }
+  const key = Buffer.from(readFileSync(path, 'utf8').trim(), 'base64');
+  if (key.length === KEY_BYTES) return key;
+  throw new StartupError(
+    `The encryption key ${path} is not ${KEY_BYTES} bytes in base64. Put it back, or remove it together with the database.`,
+  );
+}
+
+/** A key for one purpose, derived from the one that is configured (HKDF, RFC 5869). */
+export const deriveKey = (encryptionKey: Buffer, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', encryptionKey, '', `cxone-guest-sessions ${purpose}`, KEY_BYTES));

@@ -1,0 +1,95 @@
+import { v7 as uuidv7 } from 'uuid';
+import type { Prisma } from '../generated/prisma/client.js';
+import type { SessionEventRecord } from '../guest-session/session-event.js';
+import { type AuditContent, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import type { Measurement } from './metric-bucket.js';
+import type { ClaimedDelivery } from './outbox.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** Where the two append-only logs end. */
+export interface LedgerHeads {
+  readonly eventSequence: number;
+  readonly auditSequence: number;
+  readonly auditHash: string;
+}
+
+// Prisma's own types of the rows, so that a column that the schema does not know is a compile error.
+interface Rows {
+  GuestSession: Prisma.GuestSessionUncheckedCreateInput;
+  AuditEntry: Prisma.AuditEntryUncheckedCreateInput;
+  SessionEvent: Prisma.SessionEventUncheckedCreateInput;
+  WebhookDelivery: Omit<Prisma.WebhookDeliveryUncheckedCreateInput, 'tries'>;
+  WebhookAttempt: Prisma.WebhookAttemptUncheckedCreateInput;
+}
+type Value = string | number | boolean | Date | null | undefined;
+
+/** What the jobs of one group commit write with, and what they have written so far. */
+export class LedgerTransaction {
+  readonly events: SessionEventRecord[] = [];
+  readonly deliveries: ClaimedDelivery[] = [];
+  readonly measurements: Measurement[] = [];
+
+  constructor(
+    readonly db: SqliteConnection,
+    public heads: LedgerHeads,
+  ) {}
+
+  /** Appends to the lifecycle log; readers see it once the group is committed. */
+  appendEvent(content: Omit<SessionEventRecord, 'sequence' | 'id'>): SessionEventRecord {
+    const event = { sequence: this.heads.eventSequence + 1, id: uuidv7(), ...content };
+    this.insert('SessionEvent', event);
+    this.heads = { ...this.heads, eventSequence: event.sequence };
+    this.events.push(event);
+    return event;
+  }
+
+  /** Appends to the audit trail, chained to what is there. */
+  appendAudit(content: Omit<AuditContent, 'sequence' | 'id' | 'timestamp'>): void {
+    const { auditSequence, auditHash } = this.heads;
+    const entry = { sequence: auditSequence + 1, id: uuidv7(), timestamp: new Date(), ...content };
+    const hash = hashEntry(auditHash, entry);
+    this.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
+    this.heads = { ...this.heads, auditSequence: entry.sequence, auditHash: hash };
+  }
+
+  insert<Table extends keyof Rows>(table: Table, row: Rows[Table]): void {
+    const columns = Object.keys(row);
+    this.db.run(insertStatement(table, columns), ...(Object.values(row) as Value[]));
+  }
+
+  /** Where the jobs stand, to come back to when the next one fails. */
+  mark(): () => void {
+    const { heads } = this;
+    const lengths = [this.events.length, this.deliveries.length, this.measurements.length] as const;
+    return () => {
+      this.heads = heads;
+      [this.events.length, this.deliveries.length, this.measurements.length] = lengths;
+    };
+  }
+}
+
+const statements = new Map<string, string>();
+
+function insertStatement(table: string, columns: readonly string[]): string {
+  const key = `${table}:${columns.join()}`;
+  let sql = statements.get(key);
+  if (sql === undefined) {
+    const names = columns.map((name) => `"${name}"`).join(', ');
+    sql = `INSERT INTO "${table}" (${names}) VALUES (${columns.map(() => '?').join(', ')})`;
+    statements.set(key, sql);
+  }
+  return sql;
+}
+
+/** Reads where the logs end. */
+export function readHeads(db: SqliteConnection): LedgerHeads {
+  const event = db.get<{ sequence: number }>('SELECT max("sequence") AS "sequence" FROM "SessionEvent"');
+  const audit = db.get<{ sequence: number; hash: string }>(
+    'SELECT "sequence", "hash" FROM "AuditEntry" ORDER BY "sequence" DESC LIMIT 1',
+  );
+  return {
+    eventSequence: event?.sequence ?? 0,
+    auditSequence: audit?.sequence ?? 0,
+    auditHash: audit?.hash ?? GENESIS_HASH,
+  };
+}

@@ -1,0 +1,114 @@
+import { LedgerTransaction, readHeads } from './ledger-transaction.js';
+import type { MinuteCounter } from './minute-counter.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** Above this a group is committed and the event loop gets its turn, before the next one begins. */
+const MAX_GROUP_SIZE = 64;
+/** How long a job that nobody waits for may wait for company. */
+const LINGER_MS = 20;
+
+interface Job {
+  run(transaction: LedgerTransaction): unknown;
+  resolve(value: never): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The one writer. Jobs that have gathered since the last turn of the event loop are committed as one transaction (group
+ * commit: one fsync for all of them), each within a savepoint of its own, so that one that fails takes no other with it.
+ * A promise resolves after the commit, never before.
+ */
+export class LedgerWriter implements AsyncDisposable {
+  readonly #db: SqliteConnection;
+  readonly #counter: MinuteCounter;
+  readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
+  #heads;
+  #queue: Job[] = [];
+  #turn: NodeJS.Immediate | null = null;
+  #linger: NodeJS.Timeout | null = null;
+
+  constructor(db: SqliteConnection, counter: MinuteCounter) {
+    this.#db = db;
+    this.#counter = counter;
+    this.#heads = readHeads(db);
+  }
+
+  /** Sequence of the newest committed event. */
+  get eventSequence(): number {
+    return this.#heads.eventSequence;
+  }
+
+  /** Hears of every group after its commit, in commit order. */
+  onCommit(listener: (committed: LedgerTransaction) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Queues a job. It runs synchronously inside the group's transaction; what it throws rolls back its own writes alone.
+   * @param linger true where nobody waits: the job then shares a commit with others if any come soon
+   */
+  submit<T>(run: (transaction: LedgerTransaction) => T, { linger = false } = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ run, resolve, reject });
+      if (!linger || this.#queue.length >= MAX_GROUP_SIZE) this.#turn ??= setImmediate(() => this.#commitGroup());
+      else this.#linger ??= setTimeout(() => this.#commitGroup(), LINGER_MS);
+    });
+  }
+
+  #commitGroup(): void {
+    if (this.#linger) clearTimeout(this.#linger);
+    this.#linger = null;
+    this.#turn = null;
+    const group = this.#queue.splice(0, MAX_GROUP_SIZE);
+    if (this.#queue.length > 0) this.#turn = setImmediate(() => this.#commitGroup());
+    if (group.length === 0) return;
+
+    const settle: (() => void)[] = [];
+    const transaction = new LedgerTransaction(this.#db, this.#heads);
+    try {
+      this.#db.begin();
+      for (const job of group) settle.push(this.#runInSavepoint(job, transaction));
+      this.#counter.write(transaction.measurements, this.#db);
+      this.#db.commit();
+    } catch (error) {
+      this.#counter.forget();
+      this.#rollBack();
+      for (const job of group) job.reject(error);
+      return;
+    }
+    this.#heads = transaction.heads;
+    for (const listener of this.#listeners) listener(transaction);
+    for (const answer of settle) answer();
+  }
+
+  #runInSavepoint(job: Job, transaction: LedgerTransaction): () => void {
+    const undo = transaction.mark();
+    this.#db.run('SAVEPOINT job');
+    try {
+      const value = job.run(transaction);
+      this.#db.run('RELEASE job');
+      return () => job.resolve(value as never);
+    } catch (error) {
+      this.#db.run('ROLLBACK TO job');
+      this.#db.run('RELEASE job');
+      undo();
+      return () => job.reject(error);
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#db.rollback();
+    } catch {
+      // SQLite has rolled back by itself (a full disk does that): there is no transaction any more.
+    }
+  }
+
+  /** Commits what is queued. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#queue.length > 0) {
+      this.#commitGroup();
+      await new Promise(setImmediate);
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { StartupError } from '../errors.js';
+import { PrismaClient } from '../generated/prisma/client.js';
+import { assertAppendOnly } from './append-only.js';
+import { type DatabaseLock, lockDatabase } from './database-lock.js';
+import { applyMigrations, pendingMigrations } from './migrate.js';
+import { PrismaSqliteReader } from './prisma-sqlite-adapter.js';
+import { SqliteConnection } from './sqlite-connection.js';
+
+/** From both src/store and dist/store. */
+const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
+
+/** The ledger's file, open for this process alone. */
+export interface OpenedDatabase {
+  /** The only connection that writes. */
+  readonly writer: SqliteConnection;
+  /** Reads only, and sees only what is committed. */
+  readonly prisma: PrismaClient;
+  /** Absolute. */
+  readonly path: string;
+  /** The names of the migrations that this start has applied. */
+  readonly appliedMigrations: readonly string[];
+  /** Closes both and lets another server take the file. An open transaction is rolled back. May be called more than once. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database that a `file:` URL names (relative to the working directory), creates it when it is missing, brings it
+ * up to date and keeps other servers off it.
+ * @throws StartupError when it is in use, cannot be opened, is not ours, is newer than this program or would not be durable;
+ * the file is then as it was before
+ */
+export async function openDatabase(url: string): Promise<OpenedDatabase> {
+  const path = pathOf(url);
+  const opened: { lock?: DatabaseLock; writer?: SqliteConnection } = {};
+  try {
+    opened.lock = lockDatabase(path);
+    // A look that changes nothing comes first: opening the writer already turns the file to WAL.
+    if (existsSync(path)) inspect(path);
+    opened.writer = new SqliteConnection(path);
+    opened.writer.assertDurable();
+    const appliedMigrations = applyMigrations(opened.writer, MIGRATIONS);
+    assertAppendOnly(opened.writer);
+    const prisma = new PrismaClient({ adapter: new PrismaSqliteReader(path) });
+    await prisma.$connect();
+    const { writer, lock } = opened;
+    let closing: Promise<void> | undefined;
+    return {
+      writer,
+      prisma,
+      path,
+      appliedMigrations,
+      close: () => {
+        closing ??= close(prisma, writer, lock);
+        return closing;
+      },
+    };
+  } catch (error) {
+    opened.writer?.close();
+    opened.lock?.release();
+    throw unopenable(path, error);
+  }
+}
+
+function inspect(path: string): void {
+  const connection = new SqliteConnection(path, { readOnly: true });
+  try {
+    pendingMigrations(connection, MIGRATIONS);
+  } finally {
+    connection.close();
+  }
+}
+
+async function close(prisma: PrismaClient, writer: SqliteConnection, lock: DatabaseLock): Promise<void> {
+  try {
+    await prisma.$disconnect();
+    writer.rollback();
+    writer.exec('PRAGMA optimize');
+  } finally {
+    writer.close();
+    lock.release();
+  }
+}
+
+/** The absolute path, with links followed: two names of one file must meet at one lock. Makes the directory. */
+function pathOf(url: string): string {
+  if (/^postgres(ql)?:/i.test(url)) {
+    throw new StartupError(
+      'DATABASE_URL: postgresql:// is not supported yet. Name a file: file:./data/guest-sessions.db',
+    );
+  }
+  // The value stays out of the message: it may hold a password.
+  const [, name] = /^file:([^?#]+)$/.exec(url) ?? [];
+  if (name === undefined || name.includes(':memory:')) {
+    throw new StartupError('DATABASE_URL must name a file, without parameters: file:./data/guest-sessions.db');
+  }
+  let path = resolve(name);
+  try {
+    if (name.startsWith('//')) path = fileURLToPath(url);
+    mkdirSync(dirname(path), { recursive: true });
+    if (!existsSync(path)) return join(realpathSync(dirname(path)), basename(path));
+    if (statSync(path).isDirectory()) throw new Error('it is a directory');
+    return realpathSync(path);
+  } catch (error) {
+    throw unopenable(path, error);
+  }
+}
+
+function unopenable(path: string, error: unknown): StartupError {
+  if (error instanceof StartupError) return error;
+  return new StartupError(`The database ${path} cannot be opened: ${(error as Error).message}`, { cause: error });
+}

@@ -1,0 +1,142 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Client, createClient } from 'graphql-ws';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { type App, createApp } from '../../src/app.js';
+import { loadSettings } from '../../src/config.js';
+import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
+import { CxoneSandbox, type CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
+
+export interface NetworkOptions {
+  /** Settings on top of those that point at the sandbox. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cxone?: CxoneSandboxOptions;
+  /** A database to go on with; by default a new one that goes with the test. */
+  readonly databaseUrl?: string;
+}
+
+export interface GraphqlAnswer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: tests read answers of many shapes, and say what they expect of them
+  readonly data: any;
+  readonly errors?: { message: string; path?: (string | number)[]; extensions: { code: string; requestId?: string } }[];
+}
+
+/** A CXone, a CRM and our server between them, all on real sockets. */
+export interface Network extends AsyncDisposable {
+  readonly cxone: CxoneSandbox;
+  readonly crm: CrmSandbox;
+  readonly app: App;
+  readonly databaseUrl: string;
+  /** Every line that the server has logged, as JSON. */
+  readonly logLines: readonly string[];
+  graphql(query: string, variables?: object, headers?: Record<string, string>): Promise<GraphqlAnswer>;
+  /** A graphql-ws client; disposed of with the network. */
+  socket(connectionParams?: Record<string, unknown>): Client;
+}
+
+/** Starts a network that is gone when the test is over, whether or not the test disposes of it. */
+export async function startNetwork(options: NetworkOptions = {}): Promise<Network> {
+  const directory = options.databaseUrl ? null : await mkdtemp(join(tmpdir(), 'guest-sessions-'));
+  const databaseUrl = options.databaseUrl ?? `file:${join(directory ?? '', 'test.db')}`;
+  const cxone = await CxoneSandbox.start(options.cxone);
+  const crm = await CrmSandbox.start();
+  const logLines: string[] = [];
+  const settings = loadSettings({
+    PORT: '0',
+    DATABASE_URL: databaseUrl,
+    CXONE_BASE_URL: cxone.url,
+    CXONE_CLIENT_ID: cxone.clientId,
+    CXONE_CLIENT_SECRET: cxone.clientSecret,
+    CXONE_QUEUE_ID: 'queue-test',
+    CXONE_RETRY_BASE_MS: '10',
+    CRM_WEBHOOK_URL: crm.url,
+    ENCRYPTION_KEY: TEST_KEY,
+    LOG_LEVEL: 'trace',
+    ...options.env,
+  });
+  const log = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) });
+  const app = await createApp(settings, { log });
+  const clients: Client[] = [];
+
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    for (const client of clients) await client.dispose();
+    await app[Symbol.asyncDispose]();
+    await cxone[Symbol.asyncDispose]();
+    await crm[Symbol.asyncDispose]();
+    if (directory) await rm(directory, { recursive: true, force: true });
+  };
+  const network: Network = {
+    cxone,
+    crm,
+    app,
+    databaseUrl,
+    logLines,
+    graphql: (query, variables, headers) => postGraphql(app.url, query, variables, headers),
+    socket: (connectionParams) => {
+      const url = `${app.url.replace('http', 'ws')}/graphql`;
+      const client = createClient({ url, webSocketImpl: WebSocket, retryAttempts: 0, connectionParams });
+      clients.push(client);
+      return client;
+    },
+    [Symbol.asyncDispose]: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+  onTestFinished(() => network[Symbol.asyncDispose]());
+  return network;
+}
+
+/** 32 bytes, the same for every server of a run, so that one can go on with another's database. */
+const TEST_KEY = randomBytes(32).toString('base64');
+
+export async function postGraphql(
+  url: string,
+  query: string,
+  variables?: object,
+  headers: Record<string, string> = {},
+): Promise<GraphqlAnswer> {
+  const response = await fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ query, variables }),
+  });
+  return { status: response.status, ...((await response.json()) as Omit<GraphqlAnswer, 'status'>) };
+}
+
+export const OPEN = /* GraphQL */ `
+  mutation Open($input: CreateGuestSessionInput!) {
+    createGuestSession(input: $input) {
+      requestId
+      clientToken
+      eventCursor
+      replayed
+      session { id requestId sessionId guestId crmId status createdAt expiresAt attempts crmSync fraudScore durationMs failureCode channel }
+      userErrors { code message field stage retryable retryAfterSeconds }
+    }
+  }
+`;
+
+/** The seed example of the domain: its fraud score is 60. */
+export const SEED_INPUT = {
+  guestId: 'guest-8f4a2b1c-9d3e-4f5a-b6c7-8d9e0f1a2b3c',
+  deviceFingerprint: 'fp_9a8b7c6d5e4f3g2h1i0j',
+  crmId: 'crm_acct_44920',
+  ipMetadata: { isProxy: false, country: 'US' },
+} as const;
+
+/** The seed example for a guest of its own. */
+export const inputFor = (guestId: string = randomUUID()) => ({ ...SEED_INPUT, guestId });
+
+/** Opens a session and gives the payload. */
+export async function open(network: Network, input: object = inputFor()) {
+  const { data, errors } = await network.graphql(OPEN, { input });
+  if (!data) throw new Error(`createGuestSession gave no data: ${JSON.stringify(errors)}`);
+  return data.createGuestSession;
+}
