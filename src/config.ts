@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { z } from 'zod';
 import { StartupError } from './errors.js';
 
-export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
+const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** One API key; of the key itself only the hash is known. */
@@ -204,7 +204,7 @@ function contradictions(given: Record<string, string | undefined>): string[] {
 }
 
 /** 127.0.0.0/8, ::1 and `localhost`. */
-export const isLoopback = (host: string): boolean =>
+const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 
 function toSettings(env: z.output<typeof environment>): Settings {

@@ -5,6 +5,11 @@ import { constants } from 'node:os';
 /** Two signals closer than this are one wish: npm passes on the Ctrl-C that the terminal has already sent to everyone. */
 const ECHO_MS = 1000;
 
+/** How often to look whether npm is still there. */
+const ORPHAN_POLL_MS = 250;
+
+const parent = process.ppid;
+
 /** The exit code by which shells report a death by signal. */
 export const exitCodeOfSignal = (signal) => 128 + (constants.signals[signal] ?? 0);
 
@@ -26,6 +31,13 @@ export async function runProgram(path, args) {
     if (isEcho || (isFirst && signal === 'SIGINT' && holdsTheTerminal())) return;
     child.kill(signal);
   };
+  // npm signals the shell that it started us with, which dies without a word to us: nobody could stop the program then.
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    child.kill('SIGTERM');
+  }, ORPHAN_POLL_MS);
+  if (process.env.npm_lifecycle_event === undefined) clearInterval(watch);
   const signals = ['SIGTERM', 'SIGINT'];
   for (const signal of signals) process.on(signal, pass);
   try {
@@ -34,6 +46,7 @@ export async function runProgram(path, args) {
       child.once('exit', (code, signal) => resolve(code ?? exitCodeOfSignal(signal)));
     });
   } finally {
+    clearInterval(watch);
     for (const signal of signals) process.removeListener(signal, pass);
   }
 }

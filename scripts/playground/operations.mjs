@@ -54,9 +54,9 @@ export const operations = [
     variables: { input: { ...example, ipMetadata: { isProxy: true, country: 'US' } } },
   },
   {
-    query: `# Watch sessions, live: run this, then open one in
-# the first tab. To miss nothing after an answer,
-# give its eventCursor as "after".
+    query: `# Watch sessions, live: run this, then open one in a
+# second window (to leave this tab ends it). To catch
+# up, give the eventCursor of an answer as "after".
 subscription WatchSessions($after: String, $types: [SessionEventType!], $guestId: String) {
   sessionEvents(after: $after, types: $types, guestId: $guestId) {
     cursor
@@ -87,7 +87,6 @@ query ListSessions($filter: SessionFilter, $first: Int, $after: String) {
       status
       createdAt
       expiresAt
-      endedAt
       attempts
       crmSync
       fraudScore
@@ -139,9 +138,8 @@ query ReadAudits($filter: AuditFilter, $first: Int, $after: String) {
     variables: { first: 20 },
   },
   {
-    query: `# How it went: give "from" and "to" as ISO 8601
-# times, or neither. successRate counts every
-# request, reliabilityRate leaves out the refused.
+    query: `# How it went; "from" and "to" are ISO 8601 times.
+# reliabilityRate leaves out what was refused.
 query Metrics($from: DateTime, $to: DateTime) {
   metrics(from: $from, to: $to) {
     totalRequests

@@ -1,7 +1,7 @@
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 
 /** `SESSION_INITIATED` is `session.initiated` on the wire. */
-export const webhookType = (event: SessionEventRecord): string => event.type.toLowerCase().replace('_', '.');
+const webhookType = (event: SessionEventRecord): string => event.type.toLowerCase().replace('_', '.');
 
 /** The JSON that the CRM receives. Made once, with the event: every try sends, and signs, the same bytes. */
 export function webhookBody(event: SessionEventRecord): string {

@@ -106,7 +106,7 @@ function unavailable(detail: string, deadline: Deadline): AttemptError {
 function readCreated(answer: Answer): CreatedSession {
   const { sessionId, token, expiresAt } = (parseJson(answer) ?? {}) as Partial<CreateSessionResponse>;
   const expiry = new Date(typeof expiresAt === 'string' ? expiresAt : Number.NaN);
-  if (!isText(sessionId) || !isText(token) || Number.isNaN(expiry.getTime())) {
+  if (!isId(sessionId) || !isText(token) || Number.isNaN(expiry.getTime())) {
     throw new AttemptError('OUTCOME_UNKNOWN', { detail: `CXone answered ${answer.status} with an unreadable body` });
   }
   return { sessionId, clientToken: token, expiresAt: expiry };
@@ -122,5 +122,8 @@ function readSessions(answer: Answer): UpstreamSession[] {
     return { sessionId: item.sessionId, requestId: isText(requestId) ? requestId : null };
   });
 }
+
+/** An id that survives every store, header and log as it is. */
+const isId = (value: unknown): value is string => typeof value === 'string' && /^[\x21-\x7e]{1,256}$/.test(value);
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';

@@ -1,7 +1,7 @@
 import { Arg, Args, Authorized, Ctx, Int, Query, Resolver } from 'type-graphql';
 import { Audit, AuditFilter, AuditVerification } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
-import { badUserInput } from './error-format.js';
+import { badUserInput, searchable } from './error-format.js';
 import { auditCursor, connectionOf, PageArgs, pageSize, toConnection } from './relay.js';
 
 const AuditConnection = connectionOf(Audit, 'Audit', 'audit entries');
@@ -17,7 +17,8 @@ export class AuditResolver {
     filter?: AuditFilter,
   ) {
     const position = after == null ? null : auditCursor.read(after);
-    const criteria = { ...filter, guestId: filter?.guestId?.toLowerCase() };
+    const guestId = searchable(filter?.guestId?.toLowerCase(), 'guestId');
+    const criteria = { ...filter, guestId, requestId: searchable(filter?.requestId, 'requestId') };
     return toConnection(await services.audits.page(criteria, pageSize(first), position), auditCursor.of, after);
   }
 

@@ -1,5 +1,5 @@
 import DataLoader from 'dataloader';
-import type { Role } from '../config.js';
+import type { Identity } from '../access/api-keys.js';
 import type { Conclusion } from '../guest-session/create-guest-session.js';
 import type { Caller, CreateGuestSessionRequest, GuestSessionRecord } from '../guest-session/ports.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
@@ -22,12 +22,10 @@ export interface Services {
 }
 
 /** A caller whose key was checked. */
-export interface KnownCaller extends Caller {
-  readonly role: Role;
-}
+export type KnownCaller = Caller & Identity;
 
 /** Rows that belong to other rows, read together for all that asks at once. Nothing is remembered: a subscription lives long. */
-export interface Loaders {
+interface Loaders {
   readonly session: DataLoader<string, GuestSessionRecord | null>;
   readonly audits: DataLoader<string, AuditRecord[]>;
   readonly events: DataLoader<string, SessionEventRecord[]>;

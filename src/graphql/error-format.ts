@@ -7,6 +7,12 @@ import { InternalError } from '../errors.js';
 export const badUserInput = (message: string): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
 
+/** Text to look for. The store knows none with a NUL in it, and says so by failing. @throws BAD_USER_INPUT */
+export function searchable<Text extends string | null | undefined>(text: Text, name: string): Text {
+  if (text?.includes('\0')) throw badUserInput(`"${name}" must not hold a NUL character.`);
+  return text;
+}
+
 /** The caller has to say who it is. */
 export const unauthenticated = (message: string): GraphQLError =>
   new GraphQLError(message, {

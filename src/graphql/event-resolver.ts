@@ -15,6 +15,7 @@ import {
 import { type SessionEventFilter, type SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
 import { toPage } from '../store/page.js';
 import type { GraphqlContext } from './context.js';
+import { searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
 import { connectionOf, eventCursor, pageSize, toConnection } from './relay.js';
 import { GuestSession } from './session-types.js';
@@ -35,7 +36,7 @@ class EventArgs {
 
 const filterOf = ({ types, guestId }: EventArgs): SessionEventFilter => ({
   types: types ?? undefined,
-  guestId: guestId?.toLowerCase() ?? undefined,
+  guestId: searchable(guestId?.toLowerCase(), 'guestId'),
 });
 
 @Resolver(() => SessionEvent)

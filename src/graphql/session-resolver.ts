@@ -4,7 +4,7 @@ import type { AuditRecord } from '../store/audit-chain.js';
 import { Audit } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
 import { toPayload } from './create-payload.js';
-import { badUserInput } from './error-format.js';
+import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
 import { connectionOf, PageArgs, pageSize, sessionCursor, toConnection } from './relay.js';
 import { CreateGuestSessionInput, CreateGuestSessionPayload, GuestSession, SessionFilter } from './session-types.js';
@@ -36,7 +36,8 @@ export class SessionResolver {
     @Arg('sessionId', () => String, { nullable: true, description: 'The id at CXone.' }) sessionId?: string,
   ) {
     if ((id == null) === (sessionId == null)) throw badUserInput('Give either "id" or "sessionId".');
-    return id != null ? services.sessions.byId(id) : services.sessions.bySessionId(sessionId ?? '');
+    if (id != null) return services.sessions.byId(searchable(id, 'id'));
+    return services.sessions.bySessionId(searchable(sessionId ?? '', 'sessionId'));
   }
 
   @Authorized('BACKEND', 'CRM', 'OPS')
@@ -48,7 +49,8 @@ export class SessionResolver {
     filter?: SessionFilter,
   ) {
     const position = after == null ? null : sessionCursor.read(after);
-    const criteria = { ...filter, guestId: filter?.guestId?.toLowerCase() };
+    const guestId = searchable(filter?.guestId?.toLowerCase(), 'guestId');
+    const criteria = { ...filter, guestId, crmId: searchable(filter?.crmId, 'crmId') };
     return toConnection(await services.sessions.page(criteria, pageSize(first), position), sessionCursor.of, after);
   }
 

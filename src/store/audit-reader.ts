@@ -70,6 +70,16 @@ export class AuditReader {
     return rows.map(toRecord);
   }
 
+  /** Entries after a sequence, oldest first. */
+  async after(sequence: number, limit: number): Promise<AuditRecord[]> {
+    const rows = await this.#prisma.auditEntry.findMany({
+      where: { sequence: { gt: sequence } },
+      orderBy: { sequence: 'asc' },
+      take: limit,
+    });
+    return rows.map(toRecord);
+  }
+
   /** Follows the chain from one sequence to another, both inclusive; by default all of it. */
   async verify(from = 1, to = Number.MAX_SAFE_INTEGER): Promise<AuditVerification> {
     let previousHash = from <= 1 ? GENESIS_HASH : ((await this.#at(from - 1))?.hash ?? null);
@@ -86,12 +96,8 @@ export class AuditReader {
     if (previousHash === null) return broken(from - 1, 'the entry before the first is missing');
 
     for (;;) {
-      const rows = await this.#prisma.auditEntry.findMany({
-        where: { sequence: { gte: expected, lte: to } },
-        orderBy: { sequence: 'asc' },
-        take: VERIFY_BATCH_SIZE,
-      });
-      for (const entry of rows.map(toRecord)) {
+      const entries = await this.after(expected - 1, Math.min(VERIFY_BATCH_SIZE, to - expected + 1));
+      for (const entry of entries) {
         if (entry.sequence !== expected) return broken(expected, 'the entry is missing');
         if (entry.previousHash !== previousHash)
           return broken(expected, 'the entry is not chained to the one before it');
@@ -101,7 +107,8 @@ export class AuditReader {
         expected += 1;
         checked += 1;
       }
-      if (rows.length < VERIFY_BATCH_SIZE) return { ok: true, checked, firstBrokenSequence: null, reason: null, head };
+      if (entries.length < VERIFY_BATCH_SIZE || expected > to)
+        return { ok: true, checked, firstBrokenSequence: null, reason: null, head };
     }
   }
 

@@ -36,7 +36,12 @@ export class LedgerTransaction {
 
   /** Appends to the lifecycle log; readers see it once the group is committed. */
   appendEvent(content: Omit<SessionEventRecord, 'sequence' | 'id'>): SessionEventRecord {
-    const event = { sequence: this.heads.eventSequence + 1, id: uuidv7(), ...content };
+    const event = {
+      sequence: this.heads.eventSequence + 1,
+      id: uuidv7(),
+      ...content,
+      reason: storable(content.reason),
+    };
     this.insert('SessionEvent', event);
     this.heads = { ...this.heads, eventSequence: event.sequence };
     this.events.push(event);
@@ -46,7 +51,8 @@ export class LedgerTransaction {
   /** Appends to the audit trail, chained to what is there. */
   appendAudit(content: Omit<AuditContent, 'sequence' | 'id' | 'timestamp'>): void {
     const { auditSequence, auditHash } = this.heads;
-    const entry = { sequence: auditSequence + 1, id: uuidv7(), timestamp: new Date(), ...content };
+    const reason = storable(content.reason);
+    const entry = { sequence: auditSequence + 1, id: uuidv7(), timestamp: new Date(), ...content, reason };
     const hash = hashEntry(auditHash, entry);
     this.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
     this.heads = { ...this.heads, auditSequence: entry.sequence, auditHash: hash };
@@ -67,6 +73,20 @@ export class LedgerTransaction {
     };
   }
 }
+
+const MAX_REASON_LENGTH = 1_000;
+
+/**
+ * A reason may hold the words of others. What SQLite would not give back as it was (a NUL, half a surrogate pair) must not get
+ * in: the entry would no longer match its hash.
+ */
+const storable = (reason: string | null): string | null =>
+  reason === null
+    ? null
+    : reason
+        .replace(/\p{Cc}+/gu, ' ')
+        .slice(0, MAX_REASON_LENGTH)
+        .toWellFormed();
 
 const statements = new Map<string, string>();
 

@@ -83,4 +83,22 @@ describe('a program that the scripts run', () => {
 
     expect(await run.exited).toEqual([143, null]);
   });
+
+  it('is stopped when npm stopped the shell between them', async () => {
+    const file = join(directory, 'orphan.mjs');
+    writeFileSync(file, drains);
+    const env = { ...process.env, npm_lifecycle_event: 'start' };
+    // The second command keeps the shell from becoming the first one.
+    const command = `"${process.execPath}" "${wrapper}" "${file}"; true`;
+    const shell = spawn('sh', ['-c', command], { env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    shell.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    await expect.poll(() => output, { timeout: 5_000 }).toContain('ready');
+    shell.kill('SIGTERM');
+    await once(shell, 'close');
+
+    expect(output).toBe('ready SIGTERM ');
+  });
 });

@@ -1,0 +1,83 @@
+import { createEngine, type Engine } from './app.js';
+import { loadSettings } from './config.js';
+import { AttemptError, type ErrorCode } from './errors.js';
+import type { CreateGuestSessionRequest } from './guest-session/ports.js';
+import type { AuditRecord } from './store/audit-chain.js';
+
+export { AttemptError, type AuditRecord, type ErrorCode };
+
+const PAGE_SIZE = 1_000;
+
+/** A session that was opened for a guest. */
+export interface InitiatedSession {
+  /** Names the attempt in the audit trail, and in the `X-Request-Id` that CXone got. */
+  readonly requestId: string;
+  readonly sessionId: string;
+  /** The guest's credential. */
+  readonly clientToken: string;
+  readonly expiresAt: Date;
+  readonly durationMs: number;
+}
+
+/** The settings of README's table, as in the environment: `{ CXONE_BASE_URL: '…', DATABASE_URL: 'file:…' }`. */
+export type SessionInitiatorConfig = Readonly<Record<string, string>>;
+
+/**
+ * The pipeline without the server: the same rules, retries, books and webhooks, called from your own code.
+ *
+ * ```ts
+ * const initiator = await SessionInitiator.create({ DATABASE_URL: 'file:./data/guest-sessions.db' });
+ * const { sessionId, clientToken } = await initiator.initiateGuestSession(guestId, fingerprint, crmId, { isProxy: false });
+ * ```
+ */
+export class SessionInitiator implements AsyncDisposable {
+  readonly #engine: Engine;
+  readonly #callerName: string;
+
+  private constructor(engine: Engine, callerName: string) {
+    this.#engine = engine;
+    this.#callerName = callerName;
+  }
+
+  /**
+   * Opens the books and whatever else it takes. Without `CXONE_BASE_URL` it runs on the embedded sandbox.
+   * @param config settings; the environment is not read
+   * @param callerName who the audit trail shall say it was
+   * @throws StartupError with all that is wrong with the settings, or when the database cannot be opened
+   */
+  static async create(config: SessionInitiatorConfig = {}, callerName = 'library'): Promise<SessionInitiator> {
+    return new SessionInitiator(await createEngine(loadSettings({ LOG_LEVEL: 'warn', ...config })), callerName);
+  }
+
+  /**
+   * Opens one session.
+   * @throws AttemptError when it is refused or fails: `code` says why, `retryable` and `retryAfterSeconds` whether to try again
+   */
+  async initiateGuestSession(
+    guestId: string,
+    deviceFingerprint: string,
+    crmId?: string | null,
+    ipMetadata?: CreateGuestSessionRequest['ipMetadata'],
+  ): Promise<InitiatedSession> {
+    const request = { guestId, deviceFingerprint, crmId, ipMetadata };
+    const { requestId, outcome, session } = await this.#engine.services.open(request, { name: this.#callerName });
+    if (outcome.status !== 'SUCCESS') throw outcome.error;
+    return { requestId, ...outcome.created, durationMs: session?.durationMs ?? 0 };
+  }
+
+  /** The whole audit trail, oldest first. */
+  async getAuditTrail(): Promise<AuditRecord[]> {
+    const { audits } = this.#engine.services;
+    const trail: AuditRecord[] = [];
+    for (;;) {
+      const page = await audits.after(trail.at(-1)?.sequence ?? 0, PAGE_SIZE);
+      trail.push(...page);
+      if (page.length < PAGE_SIZE) return trail;
+    }
+  }
+
+  /** Finishes what is under way and closes the books. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine[Symbol.asyncDispose]();
+  }
+}
