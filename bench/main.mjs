@@ -30,7 +30,9 @@ async function main(options) {
   const upstream = standIn.greeting.origin;
 
   if (options.profile) {
-    print(await profileServer({ directory, standIn, start, cleanups, seconds: options.seconds * options.rounds }));
+    const clients = options.only === '1' ? 1 : 50;
+    const seconds = options.seconds * options.rounds;
+    print(await profileServer({ directory, standIn, start, cleanups, clients, seconds }));
     return;
   }
 

@@ -52,26 +52,31 @@ export interface Config {
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
+interface SecretValues {
+  readonly cxoneClientSecret: string;
+  /** Standard Webhooks secrets (`whsec_…`), the newest first. */
+  readonly crmWebhookSecrets: readonly string[];
+  /** 32 bytes; null: generated beside the database (sandbox mode alone). */
+  readonly encryptionKey: Buffer | null;
+}
+
 /** What must never print: the fields are hidden from JSON and from `console.log`. */
 export class Secrets {
-  constructor(
-    private readonly values: {
-      readonly cxoneClientSecret: string;
-      /** Standard Webhooks secrets (`whsec_…`), the newest first. */
-      readonly crmWebhookSecrets: readonly string[];
-      /** 32 bytes; null: generated beside the database (sandbox mode alone). */
-      readonly encryptionKey: Buffer | null;
-    },
-  ) {}
+  // Private to the running program, not to the compiler alone: no copy, clone or inspection of this object has them.
+  readonly #values: SecretValues;
+
+  constructor(values: SecretValues) {
+    this.#values = values;
+  }
 
   get cxoneClientSecret(): string {
-    return this.values.cxoneClientSecret;
+    return this.#values.cxoneClientSecret;
   }
   get crmWebhookSecrets(): readonly string[] {
-    return this.values.crmWebhookSecrets;
+    return this.#values.crmWebhookSecrets;
   }
   get encryptionKey(): Buffer | null {
-    return this.values.encryptionKey;
+    return this.#values.encryptionKey;
   }
   toJSON(): string {
     return '[secrets]';
@@ -86,7 +91,8 @@ export interface Settings {
   readonly secrets: Secrets;
 }
 
-const whole = (least: number, most: number) => z.coerce.number<string>().int().min(least).max(most);
+const whole = (least: number, most: number) =>
+  z.coerce.number<string>('must be a whole number').int('must be a whole number').min(least).max(most);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' });
 
 const apiKeys = z
@@ -101,27 +107,44 @@ const apiKeys = z
   })
   .pipe(
     z.array(
-      z.object({
+      // Strict: a misspelt `expiresAt` would be a key that never expires.
+      z.strictObject({
         name: z.string().min(1),
         role: z.enum(ROLES),
         sha256: z
           .string()
           .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
           .transform((hex) => hex.toLowerCase()),
-        expiresAt: z.coerce.date().optional(),
+        expiresAt: z
+          .string()
+          .transform((text) => new Date(text))
+          .refine((date) => !Number.isNaN(date.getTime()), 'must be a date, such as 2030-01-01T00:00:00Z')
+          .optional(),
       }),
+      'must be a JSON list',
     ),
   );
 
+const NO_KEY = 'must be 32 bytes, in base64 (openssl rand -base64 32)';
 const encryptionKey = z
-  .base64()
+  .base64(NO_KEY)
   .transform((text) => Buffer.from(text, 'base64'))
-  .refine((key) => key.length === 32, 'must be 32 bytes, in base64 (openssl rand -base64 32)');
+  .refine((key) => key.length === 32, NO_KEY);
 
 const retrySchedule = z
   .string()
   .transform((list) => list.split(',').map((item) => item.trim()))
-  .pipe(z.array(z.coerce.number<string>().min(0).max(604_800)).max(50));
+  .pipe(
+    z
+      .array(
+        z
+          .string()
+          .regex(/^\d+(\.\d+)?$/, 'must be a number of seconds')
+          .transform(Number)
+          .pipe(z.number().max(604_800)),
+      )
+      .max(50),
+  );
 
 const webhookSecrets = z
   .string()
@@ -169,7 +192,7 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
     Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
   const parsed = environment.safeParse(given);
-  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => describeIssue(issue, given));
+  const problems = parsed.success ? [] : parsed.error.issues.map(describeIssue);
   problems.push(...contradictions(given));
   if (!parsed.success || problems.length > 0) {
     throw new StartupError(`The settings are not valid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
@@ -177,11 +200,10 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
   return toSettings(parsed.data);
 }
 
-function describeIssue(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
+function describeIssue(issue: z.core.$ZodIssue): string {
   const [name, ...inside] = issue.path.map(String);
   const place = inside.length > 0 ? ` (at ${inside.join('.')})` : '';
-  const number = issue.code === 'invalid_type' && given[name!] !== undefined ? 'must be a whole number' : null;
-  return `${name}${place}: ${number ?? issue.message}`;
+  return `${name}${place}: ${issue.message}`;
 }
 
 /** What is wrong between settings, each of which may be right by itself. */

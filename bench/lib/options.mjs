@@ -5,7 +5,7 @@ export const USAGE = `npm run bench -- [--rounds N] [--seconds S] [--only 1|50|s
   --rounds N    rounds of each flow, interleaved (3)
   --seconds S   how long one round is (2)
   --only WHAT   1 or 50 concurrent clients, or the slow upstream alone
-  --profile     where the server's CPU time goes, at 50 clients, instead of the comparison
+  --profile     where the server's CPU time goes, at 50 clients (with --only 1: at one), instead of the comparison
 `;
 
 /** @typedef {{ rounds: number, seconds: number, only: '1' | '50' | 'slow' | null, profile: boolean }} Options */

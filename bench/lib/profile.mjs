@@ -4,7 +4,6 @@ import { BuiltServer } from './built-server.mjs';
 import { serverFlow } from './flows.mjs';
 import { selfTimes } from './self-times.mjs';
 
-const CLIENTS = 50;
 const WARM_UP_MS = 3_000;
 const SHOWN = 15;
 
@@ -16,9 +15,10 @@ const SHOWN = 15;
  * @param {import('./helper.mjs').Helper} bench.standIn
  * @param {(file: string, args: string[]) => Promise<import('./helper.mjs').Helper>} bench.start
  * @param {(() => void)[]} bench.cleanups
+ * @param {number} bench.clients
  * @param {number} bench.seconds
  */
-export async function profileServer({ directory, standIn, start, cleanups, seconds }) {
+export async function profileServer({ directory, standIn, start, cleanups, clients, seconds }) {
   const profiles = join(directory, 'profiles');
   mkdirSync(profiles);
   const server = await BuiltServer.start({
@@ -30,9 +30,9 @@ export async function profileServer({ directory, standIn, start, cleanups, secon
   const loadClient = await start('load-client.mjs', [server.origin]);
   const flow = serverFlow(loadClient, server, standIn);
 
-  await flow({ clients: CLIENTS, durationMs: WARM_UP_MS });
+  await flow({ clients: 50, durationMs: WARM_UP_MS });
   const from = monotonicMicroseconds();
-  const { rate, cpuPerSessionMs } = await flow({ clients: CLIENTS, durationMs: seconds * 1000 });
+  const { rate, drainMs, cpuPerSessionMs } = await flow({ clients, durationMs: seconds * 1000 });
   const to = monotonicMicroseconds();
   await server.stop(); // it writes the profile as it ends
 
@@ -40,21 +40,22 @@ export async function profileServer({ directory, standIn, start, cleanups, secon
   if (!file) throw new Error('the server left no profile: did it end by process.exit or a signal?');
   const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), 'utf8')), { from, to });
   rmSync(profiles, { recursive: true });
-  return describe(times, { rate, cpuPerSessionMs, sessions: rate * seconds });
+  return describe(times, { clients, rate, drainMs, cpuPerSessionMs, sessions: rate * seconds });
 }
 
 /** The clock that V8 stamps its samples with. */
 const monotonicMicroseconds = () => Number(process.hrtime.bigint() / 1000n);
 
 /** @param {ReturnType<typeof selfTimes>} times */
-function describe({ packages, functions, busyUs, totalUs }, { rate, cpuPerSessionMs, sessions }) {
+function describe({ packages, functions, busyUs, totalUs }, { clients, rate, drainMs, cpuPerSessionMs, sessions }) {
   const row = ([name, us]) => {
     const share = ((us / busyUs) * 100).toFixed(1).padStart(5);
     return `${share} % ${(us / sessions).toFixed(1).padStart(7)} µs  ${name}`;
   };
   return [
-    `${CLIENTS} clients, ${rate.toFixed(0)} sessions/s while profiled, ${cpuPerSessionMs?.toFixed(2) ?? '–'} ms CPU per session (all threads)`,
-    `main thread busy ${((busyUs / totalUs) * 100).toFixed(0)} % of the time; shares are of that, µs are per session`,
+    `${clients} client(s), ${rate.toFixed(0)} sessions/s while profiled, ${cpuPerSessionMs?.toFixed(2) ?? '–'} ms CPU per session (all threads)`,
+    `the CRM had all webhooks ${drainMs.toFixed(0)} ms after the last answer, which is part of the profile`,
+    `main thread busy ${((busyUs / totalUs) * 100).toFixed(0)} % of the time, waits for the disk included; shares are of that, µs are per session`,
     '',
     `Self time by package, the first ${SHOWN}; "native" is what its calls into C++ took`,
     ...packages.slice(0, SHOWN).map(row),

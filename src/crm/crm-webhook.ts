@@ -1,4 +1,4 @@
-import type { AxiosInstance } from 'axios';
+import type { Axios } from 'axios';
 import { signWebhook } from './sign-webhook.js';
 
 export interface CrmWebhookSettings {
@@ -19,10 +19,10 @@ export interface Posted {
 
 /** The CRM's end of the webhook. */
 export class CrmWebhook {
-  readonly #axios: AxiosInstance;
+  readonly #axios: Axios;
   readonly #settings: CrmWebhookSettings;
 
-  constructor(axios: AxiosInstance, settings: CrmWebhookSettings) {
+  constructor(axios: Axios, settings: CrmWebhookSettings) {
     this.#axios = axios;
     this.#settings = settings;
   }

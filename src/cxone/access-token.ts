@@ -109,7 +109,8 @@ function readToken(answer: Answer, clientSecret: string): Omit<TokenResponse, 'e
   const isReadable =
     typeof token?.access_token === 'string' &&
     token.access_token !== '' &&
-    (lifetime === undefined || (typeof lifetime === 'number' && lifetime > 0));
+    (lifetime === undefined || (typeof lifetime === 'number' && lifetime > 0)) &&
+    (token.scope == null || typeof token.scope === 'string');
   // The body is not repeated here: it may hold a token.
   if (!isReadable) throw new AttemptError('CXONE_CONTRACT_BROKEN', { detail: 'the token endpoint: no readable token' });
   const scopes = token.scope?.split(' ');

@@ -1,4 +1,4 @@
-import { type AxiosInstance, type AxiosResponse, isAxiosError } from 'axios';
+import { type Axios, type AxiosError, type AxiosResponse, isAxiosError } from 'axios';
 import { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import { parseRetryAfterMs, TryAgain } from './retry-policy.js';
@@ -37,13 +37,13 @@ export class NoAnswer extends Error {
 
 /** One HTTP exchange with CXone. The only place that knows axios' errors. */
 export class CxoneExchange {
-  readonly #axios: AxiosInstance;
+  readonly #axios: Axios;
   readonly #baseUrl: string;
   readonly #timeoutMs: number;
-  readonly #wasNothingSent: (code: string | undefined) => boolean;
+  readonly #wasNothingSent: (error: AxiosError) => boolean;
 
   constructor(
-    transport: { axios: AxiosInstance; wasNothingSent(code: string | undefined): boolean },
+    transport: { axios: Axios; wasNothingSent(error: AxiosError): boolean },
     settings: { readonly baseUrl: string; readonly timeoutMs: number },
   ) {
     this.#axios = transport.axios;
@@ -75,7 +75,7 @@ export class CxoneExchange {
       };
     } catch (error) {
       if (!isAxiosError(error)) throw error;
-      throw new NoAnswer(error.code ?? 'ERR_NETWORK', this.#wasNothingSent(error.code));
+      throw new NoAnswer(error.code ?? 'ERR_NETWORK', this.#wasNothingSent(error));
     }
   }
 }
@@ -113,7 +113,13 @@ export function throwIfNothingSent(error: unknown): void {
 /** What CXone said, for operations: short, on one line, and without the values that must not be kept. */
 export function describe(answer: Answer, secrets: readonly string[] = []): string {
   let text = answer.text;
-  for (const secret of secrets)
-    text = text.replaceAll(secret, '[redacted]').replaceAll(JSON.stringify(secret).slice(1, -1), '[redacted]');
+  for (const form of secrets.flatMap(formsOf)) text = text.replaceAll(form, '[redacted]');
   return `CXone answered ${answer.status}: ${text.replace(/\s+/g, ' ').slice(0, MAX_DETAIL_LENGTH)}`;
+}
+
+/** A value as it is, and as JSON, a form and a URL carry it: an error page may echo any of them. */
+function formsOf(value: string): string[] {
+  if (value === '') return [];
+  const asForm = new URLSearchParams([['', value]]).toString().slice(1);
+  return [value, JSON.stringify(value).slice(1, -1), asForm, encodeURIComponent(value)];
 }

@@ -51,7 +51,7 @@ function backoffMs(baseMs: number, attempt: number): number {
  */
 export function parseRetryAfterMs(header: string | null, now: Date): number | null {
   const value = header?.trim() ?? '';
-  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, Number.MAX_SAFE_INTEGER);
   if (!HTTP_DATE.test(value)) return null;
   const at = Date.parse(value);
   return Number.isNaN(at) ? null : Math.max(0, at - now.getTime());

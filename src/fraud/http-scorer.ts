@@ -1,4 +1,4 @@
-import type { AxiosInstance, AxiosResponse } from 'axios';
+import type { Axios, AxiosResponse } from 'axios';
 import type { Config } from '../config.js';
 import { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
@@ -9,11 +9,11 @@ import type { RiskAssessment, RiskScorer, RiskSignal } from '../guest-session/po
  * Whatever goes wrong is settled by the fail mode: `closed` refuses, `open` lets the request pass and says so.
  */
 export class HttpScorer implements RiskScorer {
-  readonly #axios: AxiosInstance;
+  readonly #axios: Axios;
   readonly #serviceUrl: string;
   readonly #settings: Pick<Config['fraud'], 'timeoutMs' | 'failMode'>;
 
-  constructor(axios: AxiosInstance, serviceUrl: string, settings: Pick<Config['fraud'], 'timeoutMs' | 'failMode'>) {
+  constructor(axios: Axios, serviceUrl: string, settings: Pick<Config['fraud'], 'timeoutMs' | 'failMode'>) {
     this.#axios = axios;
     this.#serviceUrl = serviceUrl;
     this.#settings = settings;
@@ -47,7 +47,8 @@ function readAssessment({ status, data }: AxiosResponse<string>): RiskAssessment
     const { score, reasons } = JSON.parse(data) as { score?: unknown; reasons?: unknown };
     if (typeof score !== 'number' || !(score >= 0 && score <= 100)) return 'no score from 0 to 100';
     const texts = Array.isArray(reasons) ? reasons.filter((reason) => typeof reason === 'string') : [];
-    return { score: Math.round(score), reasons: texts.slice(0, 20), provider: 'http', degraded: false };
+    // Up, not to the nearest: 75.4 is above a threshold of 75, and has to stay above it.
+    return { score: Math.ceil(score), reasons: texts.slice(0, 20), provider: 'http', degraded: false };
   } catch {
     return 'a body that is not JSON';
   }

@@ -35,7 +35,7 @@ export const formatError =
   (log: Log) =>
   (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
     const original = unwrapResolverError(error);
-    if (original instanceof GraphQLError && original.extensions.code !== 'INTERNAL_SERVER_ERROR') return formatted;
+    if (original instanceof GraphQLError && !isFoundByGraphql(original, formatted)) return formatted;
     const requestId = original instanceof InternalError ? original.requestId : uuidv7();
     log.error({ err: original, requestId, path: formatted.path }, 'a request failed on a bug of ours');
     return {
@@ -44,3 +44,7 @@ export const formatError =
       extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
     };
   };
+
+/** GraphQL could not use what a resolver gave. What is wrong with a document or its variables has no path, or a code. */
+const isFoundByGraphql = ({ extensions }: GraphQLError, { path }: GraphQLFormattedError): boolean =>
+  (extensions.code ?? (path && 'INTERNAL_SERVER_ERROR')) === 'INTERNAL_SERVER_ERROR';

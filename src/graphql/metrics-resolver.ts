@@ -18,11 +18,12 @@ export class MetricsResolver {
     @Arg('to', () => Date, { nullable: true, description: 'By default now.' }) toArg?: Date,
   ): Promise<SessionMetrics> {
     const to = toArg ?? new Date();
-    const from = new Date(minuteOf(fromArg ?? new Date(to.getTime() - DAY_MS)));
-    if (from >= to) throw badUserInput('"from" must be before "to".');
-    if (to.getTime() - from.getTime() > MAX_RANGE_DAYS * DAY_MS) {
+    const asked = fromArg ?? new Date(to.getTime() - DAY_MS);
+    if (asked >= to) throw badUserInput('"from" must be before "to".');
+    if (to.getTime() - asked.getTime() > MAX_RANGE_DAYS * DAY_MS) {
       throw badUserInput(`"from" and "to" must be at most ${MAX_RANGE_DAYS} days apart.`);
     }
+    const from = new Date(minuteOf(asked));
     const [slices, activeSessions, pending] = await Promise.all([
       metrics.slices(from, to, sliceLengthMs(from, to)),
       sessions.countActive(),

@@ -94,12 +94,8 @@ function decode(cursor: string, pattern: RegExp): RegExpMatchArray {
 
 /** Cursors are opaque: where a list goes on, and which list it is. */
 export const sessionCursor = {
-  of: ({ createdAt, id }: { readonly createdAt: Date; readonly id: string }) =>
-    encode(`session:${createdAt.getTime()}:${id}`),
-  read: (cursor: string) => {
-    const [, ms, id] = decode(cursor, /^session:(\d{1,15}):([0-9a-f-]{36})$/);
-    return { createdAt: new Date(Number(ms)), id: id ?? '' };
-  },
+  of: ({ id }: { readonly id: string }) => encode(`session:${id}`),
+  read: (cursor: string): string => decode(cursor, /^session:([0-9a-f-]{36})$/)[1] ?? '',
 };
 
 export const auditCursor = {

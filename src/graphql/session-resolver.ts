@@ -19,7 +19,7 @@ export class SessionResolver {
       'Opens a guest session at CXone. What our rules or CXone say no to is in `userErrors`; HTTP stays 200.',
   })
   async createGuestSession(
-    @Arg('input', () => CreateGuestSessionInput) input: CreateGuestSessionInput,
+    @Arg('input', () => CreateGuestSessionInput, { description: 'For whom, and how.' }) input: CreateGuestSessionInput,
     @Ctx() { services, caller }: GraphqlContext,
   ) {
     return toPayload(await services.open(input, caller));

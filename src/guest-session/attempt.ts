@@ -1,13 +1,13 @@
-import { v7 as uuidv7 } from 'uuid';
 import type { PipelineStage } from '../errors.js';
 import { Deadline } from './deadline.js';
 import type { Caller, CapacityCheck, RiskAssessment, ValidRequest } from './ports.js';
+import { mintRequestId } from './request-id.js';
 
 /** One run of the pipeline: who asked, how long it may take, and what became known on the way. */
 export class Attempt {
-  /** UUIDv7; also the `X-Request-Id` of every call to CXone. */
-  readonly requestId = uuidv7();
-  readonly openedAt = new Date();
+  /** UUIDv7; also the `X-Request-Id` that CXone gets. */
+  readonly requestId: string;
+  readonly openedAt: Date;
   readonly deadline: Deadline;
   /** Milliseconds spent in each step so far. */
   readonly stageDurationsMs = new Map<PipelineStage, number>();
@@ -30,6 +30,9 @@ export class Attempt {
     readonly caller: Caller,
     timeoutMs: number,
   ) {
+    const { id, at } = mintRequestId();
+    this.requestId = id;
+    this.openedAt = at;
     this.deadline = new Deadline(timeoutMs);
   }
 

@@ -24,6 +24,9 @@ export function checkCapacity(
 /**
  * Of the attempts in flight only the earlier ones count: the later ones count us. If each counted all the others, requests
  * that arrive together would refuse one another while places are free.
+ *
+ * Where CXone does not echo our request id, the session of an attempt in flight looks like somebody else's and counts twice
+ * until that attempt is closed. Taking it for ours instead would let the guest above the cap wherever it is not.
  */
 function placesTakenByOthers(
   requestId: string,
@@ -32,7 +35,6 @@ function placesTakenByOthers(
 ): number {
   const others = held.filter((place) => place.requestId !== requestId);
   const live = others.filter((place) => place.sessionId !== null);
-  const inFlight = others.filter((place) => place.sessionId === null);
   const before = held.slice(
     0,
     held.findIndex((place) => place.requestId === requestId),
@@ -45,7 +47,5 @@ function placesTakenByOthers(
     (session) =>
       !ourSessionIds.has(session.sessionId) && !(session.requestId !== null && ourRequestIds.has(session.requestId)),
   );
-  // Where CXone does not echo our request id, a session that we do not know may be that of an attempt in flight.
-  const unnamed = notOurs.filter((session) => session.requestId === null).length;
-  return live.length + earlier.length + notOurs.length - Math.min(unnamed, inFlight.length);
+  return live.length + earlier.length + notOurs.length;
 }

@@ -45,18 +45,19 @@ export function validateRequest(
   require(isPrintable(queueId, MAX_ID_LENGTH), `must be 1 to ${MAX_ID_LENGTH} printable characters`, 'queueId');
 
   const channel = request.channel ?? 'WEBCHAT';
-  require(Object.hasOwn(Channel, channel), `must be one of ${Object.keys(Channel).join(', ')}`, 'channel');
+  require(isOneOf(Channel, channel), `must be one of ${Object.keys(Channel).join(', ')}`, 'channel');
 
   const priority = request.priority ?? 'NORMAL';
-  require(Object.hasOwn(
-    RoutingPriority,
-    priority,
-  ), `must be one of ${Object.keys(RoutingPriority).join(', ')}`, 'priority');
+  require(isOneOf(RoutingPriority, priority), `must be one of ${Object.keys(RoutingPriority).join(', ')}`, 'priority');
 
   const languagePreference = canonicalLanguageTag(request.languagePreference ?? 'en-US');
   require(languagePreference !== null, 'must be a BCP 47 language tag, such as "en-US"', 'languagePreference');
 
-  const country = request.ipMetadata?.country?.toUpperCase() ?? null;
+  const isProxy = request.ipMetadata?.isProxy ?? false;
+  require(typeof isProxy === 'boolean', 'must be true or false', 'ipMetadata', 'isProxy');
+
+  const givenCountry = request.ipMetadata?.country ?? null;
+  const country = givenCountry === null ? null : text(givenCountry).toUpperCase();
   require(country === null ||
     COUNTRY_CODES.has(country), 'must be an ISO 3166-1 alpha-2 country code, such as "US"', 'ipMetadata', 'country');
 
@@ -72,13 +73,15 @@ export function validateRequest(
     priority,
     queueId,
     languagePreference,
-    isProxy: request.ipMetadata?.isProxy ?? false,
+    isProxy,
     country,
   };
 }
 
 // Library callers are not held to our types at run time.
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+const isOneOf = (values: object, value: unknown): boolean => typeof value === 'string' && Object.hasOwn(values, value);
 
 const isPrintable = (value: unknown, maxLength: number): boolean =>
   typeof value === 'string' && value.trim() !== '' && value.length <= maxLength && PRINTABLE.test(value);

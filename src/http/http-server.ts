@@ -1,8 +1,9 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import fastifyHelmet from '@fastify/helmet';
 import { type FastifyInstance, fastify } from 'fastify';
+import { StartupError } from '../errors.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 
@@ -30,14 +31,20 @@ export interface HttpServer extends AsyncDisposable {
 
 export const GRAPHQL_PATH = '/graphql';
 
+/** @throws StartupError when it cannot listen there */
 export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
   const { host, port, apollo, createContext, playgroundDirectory } = options;
   const app = fastify({ bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, requestTimeout: 30_000 });
+  const connections = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
   let closed: Promise<void> | null = null;
   const stopListening = () => {
-    closed ??= drain(app);
+    closed ??= drain(app, connections);
   };
 
   await app.register(fastifyHelmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } } });
@@ -52,7 +59,9 @@ export async function startHttpServer<Context extends object>(
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
 
-  await app.listen({ host, port });
+  await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+    throw cannotListen(host, port, error);
+  });
   return {
     app,
     url: urlOf(app.server.address() as AddressInfo),
@@ -64,9 +73,15 @@ export async function startHttpServer<Context extends object>(
   };
 }
 
-/** A kept connection that becomes idle only later would hold the server up, so idle ones are swept until all are gone. */
-async function drain(app: FastifyInstance): Promise<void> {
-  const sweep = setInterval(() => app.server.closeIdleConnections(), IDLE_SWEEP_MS);
+/**
+ * A kept connection that becomes idle only later would hold the server up, so idle ones are swept until all are gone. Node
+ * does not count those as idle on which nothing was ever sent; browsers keep such in reserve.
+ */
+async function drain(app: FastifyInstance, connections: ReadonlySet<Socket>): Promise<void> {
+  const sweep = setInterval(() => {
+    app.server.closeIdleConnections();
+    for (const connection of connections) if (connection.bytesRead === 0) connection.destroy();
+  }, IDLE_SWEEP_MS);
   const enough = setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS);
   try {
     await app.close();
@@ -74,6 +89,16 @@ async function drain(app: FastifyInstance): Promise<void> {
     clearInterval(sweep);
     clearTimeout(enough);
   }
+}
+
+function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): Error {
+  const problem =
+    error.code === 'EADDRINUSE'
+      ? `PORT: ${host}:${port} is in use by another program. Stop that one, or set PORT to another number (0: any free one).`
+      : error.code === 'EACCES'
+        ? `PORT: ${port} needs more rights than this program has. Set PORT to a number above 1023.`
+        : `HOST: cannot listen on ${host}:${port} (${error.code ?? error.message})`;
+  return new StartupError(problem, { cause: error });
 }
 
 const urlOf = ({ address, family, port }: AddressInfo): string =>

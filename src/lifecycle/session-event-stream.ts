@@ -112,15 +112,15 @@ class Follower implements AsyncIterableIterator<SessionEventRecord> {
     while (!this.#isEnded) {
       const value = this.#batch.shift();
       if (value) return { value, done: false };
+      // From before the look, so that what is published while it is under way wakes too.
+      const woken = new Promise<void>((resolve) => {
+        this.#wakeUp = resolve;
+      });
       const { events, cursor } = await this.#read(this.#cursor);
       const isAtEnd = cursor === this.#cursor;
       this.#batch = events;
       this.#cursor = cursor;
-      if (isAtEnd && !this.#isEnded) {
-        await new Promise<void>((resolve) => {
-          this.#wakeUp = resolve;
-        });
-      }
+      if (isAtEnd) await woken;
     }
     return { value: undefined, done: true };
   }

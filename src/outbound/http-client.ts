@@ -1,4 +1,4 @@
-import axios, { type AxiosInstance } from 'axios';
+import { Axios } from 'axios';
 import { Agent } from 'undici';
 import { undiciAdapter } from './undici-adapter.js';
 
@@ -12,7 +12,7 @@ const IDLE_CONNECTION_MS = 3_000;
 
 /** axios, set so that it cannot be abused, and the connections that it keeps. */
 export interface HttpClient extends AsyncDisposable {
-  readonly axios: AxiosInstance;
+  readonly axios: Axios;
 }
 
 /**
@@ -27,7 +27,8 @@ export function createHttpClient(): HttpClient {
     connect: { timeout: CONNECT_TIMEOUT_MS },
   });
   return {
-    axios: axios.create({
+    // Not axios.create(): the library's defaults are merged into every request, and none of them is wanted here.
+    axios: new Axios({
       adapter: undiciAdapter(agent),
       maxRedirects: 0,
       proxy: false,

@@ -1,117 +1,144 @@
 import { AxiosError, AxiosHeaders, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import { type Dispatcher, errors } from 'undici';
-
-/** What undici and Node say when a connection was never made: no byte of the request has left. */
-const NOTHING_SENT = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'CERT_HAS_EXPIRED',
-]);
-
-/** True when the request cannot have reached the server, so that sending it again repeats nothing. */
-export const wasNothingSent = (code: string | undefined): boolean =>
-  code !== undefined && (NOTHING_SENT.has(code) || code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_'));
+import type { Dispatcher } from 'undici';
 
 /**
  * An axios adapter over undici: a third of the CPU of axios' own Node transport, and stricter. `timeout` bounds the whole
  * exchange, so that a dripping body cannot hold a call; `maxContentLength` counts what arrives; redirects are never
  * followed; proxies of the environment are never asked; compressed answers are neither requested nor read.
  *
- * Rejects with AxiosError as axios does; `code` is `ETIMEDOUT` for the timeout, else undici's or Node's own.
+ * Rejects with AxiosError as axios does: `code` is `ETIMEDOUT` for the timeout, else undici's or Node's own, and `request`
+ * is set only if the request was given to a connection.
  */
 export function undiciAdapter(dispatcher: Dispatcher) {
-  return async (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => {
-    const url = new URL(config.url ?? '', config.baseURL);
-    for (const [name, value] of Object.entries(config.params ?? {})) url.searchParams.set(name, String(value));
-
-    const abort = new AbortController();
-    const onAbort = () => abort.abort();
-    config.signal?.addEventListener?.('abort', onAbort);
-    let timedOut = false;
-    const timer = config.timeout
-      ? setTimeout(() => {
-          timedOut = true;
-          abort.abort();
-        }, config.timeout)
-      : undefined;
-    try {
-      if (config.signal?.aborted) abort.abort();
-      const { statusCode, headers, body } = await dispatcher.request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method: (config.method ?? 'get').toUpperCase() as Dispatcher.HttpMethod,
-        headers: requestHeaders(config),
-        body: (config.data as string | undefined) ?? null,
-        signal: abort.signal,
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      const data = await readText(body, headers, config);
-      const response: AxiosResponse = {
-        data,
-        status: statusCode,
-        statusText: '',
-        headers: AxiosHeaders.from(headers as Record<string, string>),
-        config,
-      };
-      if (config.validateStatus && !config.validateStatus(statusCode)) {
-        throw new AxiosError(`Status ${statusCode}`, 'ERR_BAD_RESPONSE', config, undefined, response);
-      }
-      return response;
-    } catch (error) {
-      if (error instanceof AxiosError) throw error;
-      const code = timedOut ? 'ETIMEDOUT' : codeOf(error);
-      throw new AxiosError(timedOut ? `No answer within ${config.timeout} ms` : String(error), code, config);
-    } finally {
-      clearTimeout(timer);
-      config.signal?.removeEventListener?.('abort', onAbort);
-    }
-  };
+  return (config: InternalAxiosRequestConfig): Promise<AxiosResponse> =>
+    new Promise((resolve, reject) => new Exchange(config, resolve, reject).start(dispatcher));
 }
 
+/** True when the request was never given to a connection, so that sending it again repeats nothing. */
+export const wasNothingSent = ({ request, response }: Pick<AxiosError, 'request' | 'response'>): boolean =>
+  request === undefined && response === undefined;
+
+/** One request and its answer. undici's own `request()` makes a stream of the body, which costs more than all the rest. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #config: InternalAxiosRequestConfig;
+  readonly #resolve: (response: AxiosResponse) => void;
+  readonly #reject: (error: AxiosError) => void;
+  readonly #maxBytes: number;
+  readonly #chunks: Buffer[] = [];
+  readonly #onAbort = () => this.#fail('The request was aborted', AxiosError.ERR_CANCELED);
+  #timer: NodeJS.Timeout | undefined;
+  #controller: Dispatcher.DispatchController | null = null;
+  #status = 0;
+  #headers: Record<string, string | string[] | undefined> = {};
+  #size = 0;
+  #isSettled = false;
+
+  constructor(
+    config: InternalAxiosRequestConfig,
+    resolve: (response: AxiosResponse) => void,
+    reject: (error: AxiosError) => void,
+  ) {
+    this.#config = config;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const { maxContentLength } = config;
+    this.#maxBytes = maxContentLength && maxContentLength > 0 ? maxContentLength : Number.POSITIVE_INFINITY;
+  }
+
+  start(dispatcher: Dispatcher): void {
+    const { method, url, baseURL, params, data, timeout, signal } = this.#config;
+    if (signal?.aborted) {
+      this.#onAbort();
+      return;
+    }
+    try {
+      const target = new URL(url ?? '', baseURL);
+      for (const [name, value] of Object.entries(params ?? {})) target.searchParams.set(name, String(value));
+      signal?.addEventListener?.('abort', this.#onAbort);
+      if (timeout) this.#timer = setTimeout(() => this.#fail(`No answer within ${timeout} ms`, 'ETIMEDOUT'), timeout);
+      dispatcher.dispatch(
+        {
+          origin: target.origin,
+          path: target.pathname + target.search,
+          method: (method ?? 'get').toUpperCase() as Dispatcher.HttpMethod,
+          headers: requestHeaders(this.#config),
+          body: (data as string | undefined) ?? null,
+          headersTimeout: 0,
+          bodyTimeout: 0,
+        },
+        this,
+      );
+    } catch (error) {
+      this.onResponseError(null, error as Error);
+    }
+  }
+
+  /** Called once a connection is there, just before the request is written to it. */
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isSettled) controller.abort(new Error('nobody waits any more'));
+  }
+
+  onResponseStart(_controller: unknown, status: number, headers: Record<string, string | string[] | undefined>): void {
+    this.#status = status;
+    this.#headers = headers;
+    const encoding = headers['content-encoding'];
+    if (encoding === undefined || encoding === 'identity') return;
+    this.#fail('The answer is compressed, which was not asked for', AxiosError.ERR_BAD_RESPONSE);
+  }
+
+  onResponseData(_controller: unknown, chunk: Buffer): void {
+    this.#size += chunk.length;
+    if (this.#size <= this.#maxBytes) this.#chunks.push(chunk);
+    else this.#fail(`The answer is longer than ${this.#maxBytes} bytes`, AxiosError.ERR_BAD_RESPONSE);
+  }
+
+  onResponseEnd(): void {
+    const config = this.#config;
+    const [first] = this.#chunks;
+    const body = first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
+    const response: AxiosResponse = {
+      data: body.toString('utf8'),
+      status: this.#status,
+      statusText: '',
+      headers: AxiosHeaders.from(this.#headers as Record<string, string>),
+      config,
+    };
+    if (!config.validateStatus || config.validateStatus(this.#status)) this.#settle(() => this.#resolve(response));
+    else this.#fail(`Status ${this.#status}`, AxiosError.ERR_BAD_RESPONSE, response);
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    const { code, errors } = error as { code?: string; errors?: { code?: string }[] };
+    // Node tries every address of a name, and answers with an AggregateError.
+    this.#fail(String(error), code ?? errors?.[0]?.code ?? AxiosError.ERR_NETWORK);
+  }
+
+  #fail(message: string, code: string, response?: AxiosResponse): void {
+    const wasSent = this.#controller !== null;
+    this.#settle(() => {
+      this.#reject(new AxiosError(message, code, this.#config, wasSent ? SENT : undefined, response));
+    });
+    if (!response) this.#controller?.abort(new Error(message));
+  }
+
+  #settle(answer: () => void): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    clearTimeout(this.#timer);
+    this.#config.signal?.removeEventListener?.('abort', this.#onAbort);
+    answer();
+  }
+}
+
+/** Stands for "the request was made" where axios keeps Node's request object; it has nothing in it that could leak. */
+const SENT = Object.freeze({});
+
 function requestHeaders(config: InternalAxiosRequestConfig): Record<string, string> {
-  const headers: Record<string, string> = { 'accept-encoding': 'identity' };
-  for (const [name, value] of Object.entries(config.headers.toJSON())) {
-    if (value != null) headers[name.toLowerCase()] = String(value);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(config.headers)) {
+    if (value != null && typeof value !== 'function') headers[name.toLowerCase()] = String(value);
   }
   headers['accept-encoding'] = 'identity';
   return headers;
-}
-
-async function readText(
-  body: Dispatcher.ResponseData['body'],
-  headers: Record<string, string | string[] | undefined>,
-  config: InternalAxiosRequestConfig,
-): Promise<string> {
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    body.destroy();
-    throw new AxiosError('The answer is compressed, which was not asked for', 'ERR_BAD_RESPONSE', config);
-  }
-  const limit = config.maxContentLength && config.maxContentLength > 0 ? config.maxContentLength : Infinity;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) throw new AxiosError(`The answer is longer than ${limit} bytes`, 'ERR_BAD_RESPONSE', config);
-    chunks.push(chunk);
-  }
-  return (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString('utf8');
-}
-
-function codeOf(error: unknown): string {
-  if (error instanceof errors.RequestAbortedError || (error instanceof Error && error.name === 'AbortError')) {
-    return 'ERR_CANCELED';
-  }
-  const { code, errors: attempts } = error as { code?: string; errors?: { code?: string }[] };
-  // Node tries every address of a name, and answers with an AggregateError.
-  return code ?? attempts?.[0]?.code ?? 'ERR_NETWORK';
 }

@@ -14,7 +14,8 @@ import type { SqliteConnection } from './sqlite-connection.js';
  */
 const UNCERTAIN_PLACE_MS = 3_600_000;
 
-const HOLDS_A_PLACE = `"guestId" = ? AND "status" IN ('PENDING', 'ACTIVE', 'UNKNOWN') AND "placeHeldUntil" > ?`;
+// Whoever gives a place up sets the time back, so that the index finds what is live and nothing else.
+const HOLDS_A_PLACE = `"guestId" = ? AND "placeHeldUntil" > ? AND "status" IN ('PENDING', 'ACTIVE', 'UNKNOWN')`;
 
 export interface AttemptLedgerSettings {
   readonly maxConcurrentSessions: number;
@@ -62,8 +63,8 @@ export class SqliteAttemptLedger implements AttemptLedger {
 
   // On the writer's connection, which between its groups sees what is committed and nothing else, in microseconds.
   heldPlaces(guestId: GuestId): readonly HeldPlace[] {
-    const sql = `SELECT "id" AS "requestId", "sessionId" FROM "GuestSession" WHERE ${HOLDS_A_PLACE} ORDER BY rowid`;
-    return this.#db.all<HeldPlace>(sql, guestId, new Date());
+    const sql = `SELECT rowid AS "place", "id" AS "requestId", "sessionId" FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
+    return this.#db.all<HeldPlace & { place: number }>(sql, guestId, new Date()).sort((a, b) => a.place - b.place);
   }
 
   close(attempt: Attempt, outcome: Outcome): Promise<Closed> {
@@ -106,6 +107,12 @@ export class SqliteAttemptLedger implements AttemptLedger {
   }
 }
 
+function placeHeldUntil({ sessionStatus, expiresAt }: AttemptEnding): Date {
+  const now = new Date();
+  if (sessionStatus === 'ACTIVE') return expiresAt ?? now;
+  return sessionStatus === 'UNKNOWN' ? new Date(now.getTime() + UNCERTAIN_PLACE_MS) : now;
+}
+
 function updateSession(
   transaction: LedgerTransaction,
   attempt: Attempt,
@@ -113,12 +120,12 @@ function updateSession(
   crmSync: 'PENDING' | 'DISABLED',
 ): void {
   transaction.db.run(
-    `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = coalesce(?, "placeHeldUntil"),
+    `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
        "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ? WHERE "id" = ?`,
     ending.sessionStatus,
     ending.sessionId,
     ending.expiresAt,
-    ending.expiresAt,
+    placeHeldUntil(ending),
     ending.durationMs,
     attempt.posts,
     ending.errorCode,

@@ -1,6 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import { type AuditKind, type AuditRecord, type AuditStatus, GENESIS_HASH, hashEntry } from './audit-chain.js';
-import { type Page, type TimeRange, toPage } from './page.js';
+import { AuditKind, type AuditRecord, AuditStatus, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { mergeRanges, type Page, type TimeRange, toPage } from './page.js';
 
 export interface AuditFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -38,27 +38,28 @@ export class AuditReader {
 
   /** Newest first. */
   async page(filter: AuditFilter, first: number, after: AuditPosition | null): Promise<Page<AuditRecord>> {
-    const { guestId, requestId, status, kind, from, to } = filter;
-    const rows = await this.#prisma.auditEntry.findMany({
-      where: {
-        ...(guestId != null && { guestId }),
-        ...(requestId != null && { requestId }),
-        ...(status != null && { status }),
-        ...(kind != null && { kind }),
-        AND: [
-          { timestamp: { ...(from != null && { gte: from }), ...(to != null && { lt: to }) } },
-          // The first condition is what the index is entered by; an OR alone would read the whole range and sort it.
-          ...(after
-            ? [
-                { timestamp: { lte: after.timestamp } },
-                { OR: [{ timestamp: { lt: after.timestamp } }, { sequence: { lt: after.sequence } }] },
-              ]
-            : []),
-        ],
-      },
-      orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
-      take: first + 1,
-    });
+    const { guestId, requestId, from, to } = filter;
+    const read = (link: { readonly kind?: AuditKind; readonly status?: AuditStatus }) =>
+      this.#prisma.auditEntry.findMany({
+        where: {
+          ...(guestId != null && { guestId }),
+          ...(requestId != null && { requestId }),
+          ...link,
+          AND: [
+            { timestamp: { ...(from != null && { gte: from }), ...(to != null && { lt: to }) } },
+            // The first condition is what the index is entered by; an OR alone would read the whole range and sort it.
+            ...(after
+              ? [
+                  { timestamp: { lte: after.timestamp } },
+                  { OR: [{ timestamp: { lt: after.timestamp } }, { sequence: { lt: after.sequence } }] },
+                ]
+              : []),
+          ],
+        },
+        orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
+        take: first + 1,
+      });
+    const rows = await mergeRanges(rangesOf(filter), read, newestFirst, first + 1);
     return toPage(rows.map(toRecord), first);
   }
 
@@ -116,6 +117,17 @@ export class AuditReader {
     return this.#prisma.auditEntry.findUnique({ where: { sequence }, select: { hash: true } });
   }
 }
+
+/** The ranges of the index on kind and status that a filter takes in; one without either where it names neither. */
+function rangesOf({ kind, status }: AuditFilter): { readonly kind?: AuditKind; readonly status?: AuditStatus }[] {
+  if (kind == null && status == null) return [{}];
+  const kinds = kind == null ? Object.values(AuditKind) : [kind];
+  const statuses = status == null ? Object.values(AuditStatus) : [status];
+  return kinds.flatMap((kind) => statuses.map((status) => ({ kind, status })));
+}
+
+const newestFirst = (a: AuditPosition, b: AuditPosition): number =>
+  b.timestamp.getTime() - a.timestamp.getTime() || b.sequence - a.sequence;
 
 const toRecord = (row: Prisma.AuditEntryGetPayload<object>): AuditRecord => ({
   ...row,

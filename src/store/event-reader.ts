@@ -1,5 +1,11 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import type { SessionEventFilter, SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
+import {
+  matchesFilter,
+  type SessionEventFilter,
+  type SessionEventRecord,
+  type SessionEventType,
+} from '../guest-session/session-event.js';
+import { mergeRanges } from './page.js';
 
 /** Reads the lifecycle log. */
 export class EventReader {
@@ -12,20 +18,36 @@ export class EventReader {
   /** Events after a sequence, oldest first. */
   async eventsAfter(sequence: number, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
     const { types, guestId } = filter;
-    const read = (type?: SessionEventType) =>
+    if (guestId !== undefined) return this.#eventsOfGuest(guestId, sequence, filter, limit);
+    const read = (range: { readonly type?: SessionEventType }) =>
       this.#prisma.sessionEvent.findMany({
-        where: { sequence: { gt: sequence }, ...(type && { type }), ...(guestId !== undefined && { guestId }) },
+        where: { sequence: { gt: sequence }, ...range },
         orderBy: { sequence: 'asc' },
         take: limit,
       });
-    if (!types) return (await read()).map(toRecord);
-    // One index range for each type, merged here: "type IN (…)" would have SQLite sort all that ever happened.
-    const ranges = await Promise.all([...new Set(types)].map(read));
-    return ranges
-      .flat()
-      .sort((a, b) => a.sequence - b.sequence)
-      .slice(0, limit)
-      .map(toRecord);
+    const ranges = types ? [...new Set(types)].map((type) => ({ type })) : [{}];
+    return (await mergeRanges(ranges, read, (a, b) => a.sequence - b.sequence, limit)).map(toRecord);
+  }
+
+  /** One guest has few events: they are read as they come, and sifted here. */
+  async #eventsOfGuest(
+    guestId: string,
+    after: number,
+    filter: SessionEventFilter,
+    limit: number,
+  ): Promise<SessionEventRecord[]> {
+    const found: SessionEventRecord[] = [];
+    for (let sequence = after; ; ) {
+      const rows = await this.#prisma.sessionEvent.findMany({
+        where: { guestId, sequence: { gt: sequence } },
+        orderBy: { sequence: 'asc' },
+        take: limit,
+      });
+      found.push(...rows.map(toRecord).filter((event) => matchesFilter(event, filter)));
+      const last = rows.at(-1);
+      if (!last || rows.length < limit || found.length >= limit) return found.slice(0, limit);
+      sequence = last.sequence;
+    }
   }
 
   async byRequestIds(requestIds: readonly string[]): Promise<SessionEventRecord[]> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
@@ -52,7 +53,7 @@ export class LedgerTransaction {
   appendAudit(content: Omit<AuditContent, 'sequence' | 'id' | 'timestamp'>): void {
     const { auditSequence, auditHash } = this.heads;
     const reason = storable(content.reason);
-    const entry = { sequence: auditSequence + 1, id: uuidv7(), timestamp: new Date(), ...content, reason };
+    const entry = { sequence: auditSequence + 1, id: randomUUID(), timestamp: new Date(), ...content, reason };
     const hash = hashEntry(auditHash, entry);
     this.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
     this.heads = { ...this.heads, auditSequence: entry.sequence, auditHash: hash };

@@ -1,4 +1,4 @@
-import { v7 as uuidv7 } from 'uuid';
+import { randomUUID } from 'node:crypto';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import type { LedgerWriter } from './ledger-writer.js';
@@ -51,7 +51,7 @@ export class Outbox {
       requestId: event.requestId,
       body: this.#bodyOf(event),
       attempts: 0,
-      leaseToken: uuidv7(),
+      leaseToken: randomUUID(),
     };
     const leasedUntil = leaseFrom(event.occurredAt);
     transaction.insert('WebhookDelivery', {
@@ -92,7 +92,7 @@ export class Outbox {
         limit,
       );
       return due.map((delivery) => {
-        const leaseToken = uuidv7();
+        const leaseToken = randomUUID();
         db.run(CLAIM, leaseToken, leasedUntil, delivery.id);
         return { ...delivery, leaseToken, leasedUntil };
       });

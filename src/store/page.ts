@@ -17,3 +17,18 @@ export interface TimeRange {
   /** Exclusive. */
   readonly to?: Date | null | undefined;
 }
+
+/**
+ * Reads several index ranges, each in order, and merges them: what "column IN (…)" asks for, without the sort that SQLite
+ * would do over all that matches.
+ */
+export async function mergeRanges<Range, Row>(
+  ranges: readonly Range[],
+  read: (range: Range) => Promise<Row[]>,
+  compare: (a: Row, b: Row) => number,
+  limit: number,
+): Promise<Row[]> {
+  const [only] = ranges;
+  if (only !== undefined && ranges.length === 1) return read(only);
+  return (await Promise.all(ranges.map(read))).flat().sort(compare).slice(0, limit);
+}

@@ -24,7 +24,7 @@ CREATE TABLE "GuestSession" (
 
 -- CreateTable
 CREATE TABLE "AuditEntry" (
-    "sequence" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "sequence" INTEGER NOT NULL PRIMARY KEY,
     "id" TEXT NOT NULL,
     "timestamp" DATETIME NOT NULL,
     "requestId" TEXT NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE "AuditEntry" (
 
 -- CreateTable
 CREATE TABLE "SessionEvent" (
-    "sequence" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "sequence" INTEGER NOT NULL PRIMARY KEY,
     "id" TEXT NOT NULL,
     "type" TEXT NOT NULL,
     "occurredAt" DATETIME NOT NULL,
@@ -95,19 +95,16 @@ CREATE TABLE "MetricBucket" (
 );
 
 -- CreateIndex
-CREATE INDEX "GuestSession_guestId_status_placeHeldUntil_idx" ON "GuestSession"("guestId", "status", "placeHeldUntil");
+CREATE INDEX "GuestSession_guestId_placeHeldUntil_idx" ON "GuestSession"("guestId", "placeHeldUntil");
 
 -- CreateIndex
-CREATE INDEX "GuestSession_createdAt_id_idx" ON "GuestSession"("createdAt", "id");
+CREATE INDEX "GuestSession_guestId_id_idx" ON "GuestSession"("guestId", "id");
 
 -- CreateIndex
-CREATE INDEX "GuestSession_guestId_createdAt_id_idx" ON "GuestSession"("guestId", "createdAt", "id");
+CREATE INDEX "GuestSession_crmId_id_idx" ON "GuestSession"("crmId", "id");
 
 -- CreateIndex
-CREATE INDEX "GuestSession_status_createdAt_id_idx" ON "GuestSession"("status", "createdAt", "id");
-
--- CreateIndex
-CREATE INDEX "GuestSession_crmId_createdAt_id_idx" ON "GuestSession"("crmId", "createdAt", "id");
+CREATE INDEX "GuestSession_status_id_idx" ON "GuestSession"("status", "id");
 
 -- CreateIndex
 CREATE INDEX "GuestSession_status_expiresAt_idx" ON "GuestSession"("status", "expiresAt");
@@ -116,43 +113,26 @@ CREATE INDEX "GuestSession_status_expiresAt_idx" ON "GuestSession"("status", "ex
 CREATE INDEX "GuestSession_sessionId_idx" ON "GuestSession"("sessionId");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "AuditEntry_id_key" ON "AuditEntry"("id");
+CREATE INDEX "AuditEntry_timestamp_idx" ON "AuditEntry"("timestamp");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "AuditEntry_hash_key" ON "AuditEntry"("hash");
+CREATE INDEX "AuditEntry_guestId_timestamp_idx" ON "AuditEntry"("guestId", "timestamp");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_timestamp_sequence_idx" ON "AuditEntry"("timestamp", "sequence");
+CREATE INDEX "AuditEntry_requestId_timestamp_idx" ON "AuditEntry"("requestId", "timestamp");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_guestId_timestamp_sequence_idx" ON "AuditEntry"("guestId", "timestamp", "sequence");
+CREATE INDEX "AuditEntry_kind_status_timestamp_idx" ON "AuditEntry"("kind", "status", "timestamp");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_requestId_timestamp_sequence_idx" ON "AuditEntry"("requestId", "timestamp", "sequence");
+CREATE INDEX "SessionEvent_type_idx" ON "SessionEvent"("type");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_status_timestamp_sequence_idx" ON "AuditEntry"("status", "timestamp", "sequence");
+CREATE INDEX "SessionEvent_guestId_idx" ON "SessionEvent"("guestId");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_kind_status_timestamp_sequence_idx" ON "AuditEntry"("kind", "status", "timestamp", "sequence");
+CREATE INDEX "SessionEvent_requestId_idx" ON "SessionEvent"("requestId");
 
 -- CreateIndex
-CREATE INDEX "AuditEntry_kind_timestamp_sequence_idx" ON "AuditEntry"("kind", "timestamp", "sequence");
+CREATE INDEX "WebhookDelivery_status_nextAttemptAt_idx" ON "WebhookDelivery"("status", "nextAttemptAt");
 
--- CreateIndex
-CREATE UNIQUE INDEX "SessionEvent_id_key" ON "SessionEvent"("id");
-
--- CreateIndex
-CREATE INDEX "SessionEvent_type_sequence_idx" ON "SessionEvent"("type", "sequence");
-
--- CreateIndex
-CREATE INDEX "SessionEvent_guestId_sequence_idx" ON "SessionEvent"("guestId", "sequence");
-
--- CreateIndex
-CREATE INDEX "SessionEvent_requestId_sequence_idx" ON "SessionEvent"("requestId", "sequence");
-
--- CreateIndex
-CREATE INDEX "WebhookDelivery_status_nextAttemptAt_id_idx" ON "WebhookDelivery"("status", "nextAttemptAt", "id");
-
--- CreateIndex
-CREATE INDEX "WebhookDelivery_requestId_idx" ON "WebhookDelivery"("requestId");

@@ -1,0 +1,332 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { loadSettings } from '../src/config.js';
+import { StartupError } from '../src/errors.js';
+
+const KEY = randomBytes(32).toString('base64');
+const WEBHOOK_SECRET = `whsec_${randomBytes(24).toString('base64')}`;
+const sha256 = createHash('sha256').update('a key').digest('hex');
+
+const TENANT = {
+  CXONE_BASE_URL: 'https://api.example.com',
+  CXONE_CLIENT_ID: 'client',
+  CXONE_CLIENT_SECRET: 'client-secret-value',
+  CXONE_QUEUE_ID: 'queue',
+  ENCRYPTION_KEY: KEY,
+};
+
+/** The problems that a set of settings is refused with, one a line. */
+function problemsOf(env: Record<string, string>): string[] {
+  try {
+    loadSettings(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(StartupError);
+    const [headline, ...problems] = (error as StartupError).message.split('\n');
+    expect(headline).toBe('The settings are not valid:');
+    return problems.map((problem) => problem.replace(/^ {2}- /, ''));
+  }
+  return [];
+}
+
+const keys = (...list: object[]) => JSON.stringify(list);
+
+describe('the settings', () => {
+  it('all have defaults, which run the sandbox on a loopback address', () => {
+    const { config, secrets } = loadSettings({});
+
+    expect(config).toEqual({
+      host: '127.0.0.1',
+      port: 4000,
+      databaseUrl: 'file:./data/guest-sessions.db',
+      cxone: {
+        baseUrl: null,
+        clientId: 'sandbox-client',
+        queueId: 'queue-web-guests',
+        timeoutMs: 5000,
+        maxAttempts: 3,
+        retryBaseMs: 1000,
+      },
+      crm: { webhookUrl: null, timeoutMs: 5000, concurrency: 8, retryScheduleSeconds: [5, 30, 120, 600] },
+      fraud: { threshold: 75, provider: 'simulated', serviceUrl: null, timeoutMs: 1000, failMode: 'closed' },
+      maxConcurrentSessions: 5,
+      createDeadlineMs: 15_000,
+      apiKeys: [],
+      logLevel: 'info',
+    });
+    expect(secrets.cxoneClientSecret).toBe('sandbox-secret');
+    expect(secrets.crmWebhookSecrets).toEqual([]);
+    expect(secrets.encryptionKey).toBeNull();
+  });
+
+  it('are each read from the environment', () => {
+    const { config, secrets } = loadSettings({
+      ...TENANT,
+      HOST: '0.0.0.0',
+      PORT: '0',
+      DATABASE_URL: 'postgresql://db/sessions',
+      CXONE_TIMEOUT_MS: '1',
+      CXONE_MAX_ATTEMPTS: '2',
+      CXONE_RETRY_BASE_MS: '3',
+      CREATE_DEADLINE_MS: '4',
+      CRM_WEBHOOK_URL: 'http://crm.example.com/hooks',
+      CRM_WEBHOOK_SECRET: `${WEBHOOK_SECRET}, ${WEBHOOK_SECRET}`,
+      CRM_TIMEOUT_MS: '5',
+      CRM_CONCURRENCY: '6',
+      CRM_RETRY_SCHEDULE: '0, 0.5,7',
+      FRAUD_THRESHOLD: '100',
+      FRAUD_PROVIDER: 'http',
+      FRAUD_SERVICE_URL: 'https://fraud.example.com/score',
+      FRAUD_TIMEOUT_MS: '8',
+      FRAUD_FAIL_MODE: 'open',
+      MAX_CONCURRENT_SESSIONS: '9',
+      API_KEYS: keys(
+        { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase() },
+        { name: 'ops', role: 'OPS', sha256, expiresAt: '2030-01-01T00:00:00Z' },
+      ),
+      LOG_LEVEL: 'trace',
+    });
+
+    expect(config).toEqual({
+      host: '0.0.0.0',
+      port: 0,
+      databaseUrl: 'postgresql://db/sessions',
+      cxone: {
+        baseUrl: 'https://api.example.com',
+        clientId: 'client',
+        queueId: 'queue',
+        timeoutMs: 1,
+        maxAttempts: 2,
+        retryBaseMs: 3,
+      },
+      createDeadlineMs: 4,
+      crm: {
+        webhookUrl: 'http://crm.example.com/hooks',
+        timeoutMs: 5,
+        concurrency: 6,
+        retryScheduleSeconds: [0, 0.5, 7],
+      },
+      fraud: {
+        threshold: 100,
+        provider: 'http',
+        serviceUrl: 'https://fraud.example.com/score',
+        timeoutMs: 8,
+        failMode: 'open',
+      },
+      maxConcurrentSessions: 9,
+      apiKeys: [
+        { name: 'widget', role: 'GUEST', sha256 },
+        { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
+      ],
+      logLevel: 'trace',
+    });
+    expect(secrets.cxoneClientSecret).toBe('client-secret-value');
+    expect(secrets.crmWebhookSecrets).toEqual([WEBHOOK_SECRET, WEBHOOK_SECRET]);
+    expect(secrets.encryptionKey?.toString('base64')).toBe(KEY);
+  });
+
+  it('may be empty, which is the same as not set', () => {
+    const names = ['HOST', 'PORT', 'CXONE_BASE_URL', 'API_KEYS', 'CRM_RETRY_SCHEDULE', 'ENCRYPTION_KEY', 'LOG_LEVEL'];
+    const empty = Object.fromEntries(names.map((name, index) => [name, index % 2 ? '' : '  ']));
+
+    expect(loadSettings(empty).config).toEqual(loadSettings({}).config);
+    expect(problemsOf({ ...TENANT, CXONE_CLIENT_SECRET: '' })).toEqual([
+      'CXONE_CLIENT_SECRET: is required when CXONE_BASE_URL is set',
+    ]);
+  });
+
+  it('ignore the credentials of a tenant while the sandbox is in use', () => {
+    const { config, secrets } = loadSettings({ CXONE_CLIENT_ID: 'client', CXONE_CLIENT_SECRET: 'client-secret-value' });
+
+    expect([config.cxone.clientId, secrets.cxoneClientSecret]).toEqual(['sandbox-client', 'sandbox-secret']);
+  });
+
+  it('are refused with everything that is wrong, at once', () => {
+    const problems = problemsOf({
+      HOST: '0.0.0.0',
+      PORT: '70000',
+      DATABASE_URL: 'mysql://db',
+      CXONE_BASE_URL: 'ftp://api.example.com',
+      CXONE_TIMEOUT_MS: 'soon',
+      CRM_WEBHOOK_URL: 'not a url',
+      CRM_WEBHOOK_SECRET: 'whsec_short',
+      FRAUD_PROVIDER: 'http',
+      FRAUD_FAIL_MODE: 'ajar',
+      API_KEYS: '[]',
+      ENCRYPTION_KEY: 'AAAA',
+      LOG_LEVEL: 'loud',
+    });
+
+    expect(problems.map((problem) => problem.split(/[: ]/, 1)[0]).sort()).toEqual([
+      'CRM_WEBHOOK_SECRET',
+      'CRM_WEBHOOK_URL',
+      'CXONE_BASE_URL',
+      'CXONE_CLIENT_ID',
+      'CXONE_CLIENT_SECRET',
+      'CXONE_QUEUE_ID',
+      'CXONE_TIMEOUT_MS',
+      'DATABASE_URL',
+      'ENCRYPTION_KEY',
+      'FRAUD_FAIL_MODE',
+      'FRAUD_SERVICE_URL',
+      'HOST',
+      'LOG_LEVEL',
+      'PORT',
+    ]);
+  });
+
+  it('of a tenant need its credentials, its queue and a key', () => {
+    expect(problemsOf({ CXONE_BASE_URL: 'https://api.example.com' })).toEqual([
+      'CXONE_CLIENT_ID: is required when CXONE_BASE_URL is set',
+      'CXONE_CLIENT_SECRET: is required when CXONE_BASE_URL is set',
+      'CXONE_QUEUE_ID: is required when CXONE_BASE_URL is set',
+      'ENCRYPTION_KEY: is required when CXONE_BASE_URL is set (openssl rand -base64 32)',
+    ]);
+    expect(problemsOf(TENANT)).toEqual([]);
+  });
+
+  it('of an HTTP fraud check need its URL', () => {
+    expect(problemsOf({ FRAUD_PROVIDER: 'http' })).toEqual([
+      'FRAUD_SERVICE_URL: is required when FRAUD_PROVIDER is http',
+    ]);
+  });
+
+  it.each(['CXONE_BASE_URL', 'CRM_WEBHOOK_URL', 'FRAUD_SERVICE_URL'])('refuse a %s that is no URL for HTTP', (name) => {
+    for (const value of ['example.com', '/path', 'ftp://example.com', 'javascript:alert(1)', 'http://', 'file:./x']) {
+      expect(problemsOf({ ...TENANT, [name]: value }), value).toEqual([`${name}: must be an http:// or https:// URL`]);
+    }
+  });
+
+  it.each([
+    ['FRAUD_PROVIDER', 'SIMULATED'],
+    ['FRAUD_FAIL_MODE', 'half'],
+    ['LOG_LEVEL', 'verbose'],
+  ])('name the values that %s can have', (name, value) => {
+    const [problem, ...others] = problemsOf({ [name]: value });
+
+    expect(problem).toMatch(new RegExp(`^${name}: .*"(simulated|open|trace)"`));
+    expect(others).toEqual([]);
+  });
+
+  it.each([
+    ['PORT', ['-1', '65536', '80.5', 'http', '4000x', 'NaN', 'Infinity']],
+    ['CXONE_TIMEOUT_MS', ['0', '120001', '1.5', '5s']],
+    ['CXONE_MAX_ATTEMPTS', ['0', '11']],
+    ['CXONE_RETRY_BASE_MS', ['0', '60001']],
+    ['CREATE_DEADLINE_MS', ['0', '300001']],
+    ['CRM_TIMEOUT_MS', ['0', '120001']],
+    ['CRM_CONCURRENCY', ['0', '257']],
+    ['FRAUD_THRESHOLD', ['-1', '101', '75%']],
+    ['FRAUD_TIMEOUT_MS', ['0', '60001']],
+    ['MAX_CONCURRENT_SESSIONS', ['0', '1001', 'five']],
+  ])('refuse a %s that is out of range or no whole number', (name, values) => {
+    for (const value of values) {
+      const problems = problemsOf({ [name]: value });
+      expect(problems, value).toEqual([expect.stringMatching(new RegExp(`^${name}: `))]);
+    }
+  });
+
+  it('call a number that is none by its name', () => {
+    expect(problemsOf({ PORT: 'http' })).toEqual(['PORT: must be a whole number']);
+  });
+
+  it.each(['1,x', '-1', '604801', '1,,2', '1;2'])('refuse %j as a CRM_RETRY_SCHEDULE', (value) => {
+    const [problem] = problemsOf({ CRM_RETRY_SCHEDULE: value });
+
+    expect(problem).toMatch(/^CRM_RETRY_SCHEDULE \(at \d\): /);
+    expect(problem).not.toContain('whole'); // half a second is fine
+  });
+
+  it.each([
+    'AAAA',
+    'not base64!',
+    randomBytes(31).toString('base64'),
+    randomBytes(33).toString('base64'),
+    'a'.repeat(64),
+  ])('refuse %j as an ENCRYPTION_KEY', (value) => {
+    expect(problemsOf({ ENCRYPTION_KEY: value })).toEqual([expect.stringMatching(/^ENCRYPTION_KEY: .*base64/)]);
+  });
+
+  it.each([
+    ['not json', 'API_KEYS: must be a JSON list'],
+    ['{"name":"x"}', 'API_KEYS: must be a JSON list'],
+    ['"text"', 'API_KEYS: must be a JSON list'],
+    ['[1]', /^API_KEYS \(at 0\): .*expected object/],
+    [keys({ role: 'OPS', sha256 }), /^API_KEYS \(at 0\.name\): .*expected string/],
+    [keys({ name: '', role: 'OPS', sha256 }), /^API_KEYS \(at 0\.name\): /],
+    [keys({ name: 'x', role: 'ADMIN', sha256 }), /^API_KEYS \(at 0\.role\): .*"GUEST"/],
+    [keys({ name: 'x', role: 'OPS', sha256: 'abc' }), 'API_KEYS (at 0.sha256): must be 64 hexadecimal digits'],
+    [keys({ name: 'x', role: 'OPS', sha256, expiresAt: 'soon' }), /^API_KEYS \(at 0\.expiresAt\): .*date/],
+    [keys({ name: 'x', role: 'OPS', sha256, expiresAt: null }), /^API_KEYS \(at 0\.expiresAt\): .*string/],
+  ])('refuse %s as API_KEYS, and say why', (value, problem) => {
+    expect(problemsOf({ API_KEYS: value })).toEqual([
+      typeof problem === 'string' ? problem : expect.stringMatching(problem),
+    ]);
+  });
+
+  it('refuse a misspelt field of an API key, which would be a key that never expires', () => {
+    const [problem] = problemsOf({ API_KEYS: keys({ name: 'x', role: 'OPS', sha256, expires: '2030-01-01' }) });
+
+    expect(problem).toMatch(/^API_KEYS \(at 0\): .*"expires"/);
+  });
+
+  it.each(['', '[]', ' [ ] ', '[\n]'])('refuse an open address while API_KEYS is %j', (value) => {
+    for (const host of ['0.0.0.0', '::', '192.168.1.10', 'example.com']) {
+      expect(problemsOf({ HOST: host, API_KEYS: value }), host).toEqual([expect.stringMatching(/^HOST: .*API_KEYS/)]);
+    }
+    expect(problemsOf({ HOST: 'localhost', API_KEYS: value })).toEqual([]);
+  });
+
+  it('allow an open address with keys', () => {
+    expect(problemsOf({ HOST: '0.0.0.0', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) })).toEqual([]);
+  });
+
+  it.each([
+    ['127.0.0.1', true],
+    ['127.8.9.10', true],
+    ['::1', true],
+    ['localhost', true],
+    ['0.0.0.0', false],
+    ['::', false],
+    ['127.0.0.1.example.com', false],
+    ['localhost.example.com', false],
+    ['10.127.0.0', false],
+  ])('know whether %s is a loopback address', (host, isLoopback) => {
+    expect(problemsOf({ HOST: host }).length === 0).toBe(isLoopback);
+  });
+
+  it('are refused without repeating what was given, which may be a secret in the wrong place', () => {
+    const canary = 'canary-4711';
+    const wrong = Object.fromEntries(
+      [
+        ...['DATABASE_URL', 'CXONE_BASE_URL', 'CXONE_TIMEOUT_MS', 'CRM_WEBHOOK_URL', 'CRM_WEBHOOK_SECRET', 'LOG_LEVEL'],
+        ...['CRM_RETRY_SCHEDULE', 'FRAUD_PROVIDER', 'FRAUD_SERVICE_URL', 'ENCRYPTION_KEY', 'PORT', 'API_KEYS', 'HOST'],
+      ].map((name) => [name, canary]),
+    );
+    const problems = problemsOf(wrong);
+
+    expect(problems.length).toBeGreaterThan(10);
+    expect(problems.join('\n')).not.toContain(canary);
+    expect(problemsOf({ API_KEYS: keys({ name: 'x', role: canary, sha256: canary }) }).join()).not.toContain(canary);
+  });
+});
+
+describe('the secrets', () => {
+  const { secrets } = loadSettings({ ...TENANT, CRM_WEBHOOK_SECRET: WEBHOOK_SECRET });
+  const canaries = [TENANT.CXONE_CLIENT_SECRET, WEBHOOK_SECRET, KEY, Buffer.from(KEY, 'base64').toString('hex', 0, 8)];
+
+  it.each([
+    ['JSON', () => JSON.stringify({ secrets })],
+    ['a template', () => `${secrets}`],
+    ['console.log', () => inspect({ secrets }, { depth: 9 })],
+    ['an inspection that looks behind everything', () => inspect(secrets, { customInspect: false, showHidden: true })],
+    ['a copy', () => JSON.stringify({ ...secrets }) + inspect({ ...secrets })],
+    ['a clone', () => inspect(structuredClone(secrets))],
+    ['a list of its entries', () => inspect(Object.entries(secrets), { depth: 9 })],
+    ['an error', () => inspect(new Error('x', { cause: secrets }))],
+  ])('do not print in %s', (_name, print) => {
+    const printed = print();
+
+    for (const canary of canaries) expect(printed).not.toContain(canary);
+  });
+});

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import { onTestFinished } from 'vitest';
+import { AccessTokens } from '../../src/cxone/access-token.js';
+import { CxoneClient } from '../../src/cxone/cxone-client.js';
+import { CxoneExchange } from '../../src/cxone/exchange.js';
+import type { AttemptError } from '../../src/errors.js';
+import { buildSessionPayload } from '../../src/guest-session/build-session-payload.js';
+import { Deadline } from '../../src/guest-session/deadline.js';
+import type { GuestId, SessionPayload } from '../../src/guest-session/ports.js';
+import { validateRequest } from '../../src/guest-session/validate-request.js';
+import { createHttpClient } from '../../src/outbound/http-client.js';
+import { wasNothingSent } from '../../src/outbound/undici-adapter.js';
+import { CxoneSandbox, type CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
+import { SEED } from '../guest-session/seed.js';
+
+export const GUEST = SEED.guestId as GuestId;
+export const FINGERPRINT = SEED.deviceFingerprint;
+
+export interface ClientOptions {
+  readonly sandbox?: CxoneSandboxOptions;
+  readonly clientSecret?: string;
+  readonly timeoutMs?: number;
+  readonly maxAttempts?: number;
+  readonly fetchDeadlineMs?: number;
+  /** Where sessions are opened, when not at the sandbox that gives the tokens. */
+  readonly sessionsUrl?: string;
+}
+
+/** Our client with a sandbox to talk to; both are gone when the test is over. */
+export async function startClient(options: ClientOptions = {}) {
+  const sandbox = await CxoneSandbox.start(options.sandbox);
+  onTestFinished(() => sandbox[Symbol.asyncDispose]());
+  return { sandbox, ...clientOf(sandbox.url, { clientSecret: sandbox.clientSecret, ...options }) };
+}
+
+/** Our client, for a CXone at some address. */
+export function clientOf(baseUrl: string, options: ClientOptions = {}) {
+  const { timeoutMs = 5_000, maxAttempts = 3, fetchDeadlineMs = 10_000, clientSecret = 'sandbox-secret' } = options;
+  const http = createHttpClient();
+  onTestFinished(() => http[Symbol.asyncDispose]());
+  const retry = { maxAttempts, baseMs: 5 };
+  const exchangeAt = (url: string) => new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl: url, timeoutMs });
+  const settings = { clientId: 'sandbox-client', clientSecret, retry, fetchDeadlineMs };
+  const tokens = new AccessTokens(exchangeAt(baseUrl), settings);
+  return { tokens, client: new CxoneClient(exchangeAt(options.sessionsUrl ?? baseUrl), tokens, retry) };
+}
+
+export const inTime = () => new Deadline(10_000);
+
+export const payloadOf = (requestId: string = randomUUID()): SessionPayload =>
+  buildSessionPayload(validateRequest(SEED, { defaultQueueId: 'queue-test' }), requestId, new Date());
+
+/** What a call came to: its value, or the error that it threw. */
+export async function outcomeOf<T>(call: Promise<T>): Promise<T | AttemptError> {
+  return call.catch((error: unknown) => error as AttemptError);
+}

@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest';
+import { parseRetryAfterMs, type RetryPolicy, retrying, TryAgain } from '../../src/cxone/retry-policy.js';
+import { AttemptError } from '../../src/errors.js';
+import { Deadline } from '../../src/guest-session/deadline.js';
+
+const NOW = new Date('2026-10-21T07:28:00.500Z');
+const POLICY: RetryPolicy = { maxAttempts: 3, baseMs: 1 };
+const HOUR_MS = 3_600_000;
+
+test.each([
+  ['0', 0],
+  ['1', 1_000],
+  [' 7 ', 7_000],
+  ['007', 7_000],
+  ['3600', HOUR_MS],
+  ['Wed, 21 Oct 2026 07:28:10 GMT', 9_500],
+  ['Wed, 21 Oct 2026 08:28:00 GMT', HOUR_MS - 500],
+  ['Wed, 21 Oct 2026 07:28:00 GMT', 0],
+  ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
+])('Retry-After %j is a wait of %i ms', (header, waitMs) => {
+  expect(parseRetryAfterMs(header, NOW)).toBe(waitMs);
+});
+
+test.each([
+  null,
+  '',
+  '   ',
+  '7 apples',
+  '-5',
+  '+5',
+  '1.5',
+  '1e3',
+  '0x10',
+  'soon',
+  'NaN',
+  'Infinity',
+  '5, 10',
+  '2026-10-21',
+  '2026-10-21T07:28:10Z',
+  'Wed, 21 Oct 2026',
+  'Wed, 21 Oct 2026 07:28:10',
+  'Wed, 21 Oct 2026 07:28:10 PST',
+  'Wed, 21 Oct 2026 07:28:10 GMT or later',
+  'Wed, 99 Oct 2026 07:28:10 GMT',
+  'Wed, 21 Foo 2026 07:28:10 GMT',
+  'Wednesday, 21-Oct-26 07:28:10 GMT',
+])('Retry-After %j says nothing that can be read', (header) => {
+  expect(parseRetryAfterMs(header, NOW)).toBeNull();
+});
+
+test('a Retry-After of more digits than a number holds is a long wait, and still a number that JSON can carry', () => {
+  const waitMs = parseRetryAfterMs('9'.repeat(400), NOW);
+  expect(waitMs).toBeGreaterThan(HOUR_MS);
+  expect(Number.isFinite(waitMs)).toBe(true);
+});
+
+test('a call that succeeds is made once', async () => {
+  const calls = counting(async () => 'done');
+  expect(await retrying(POLICY, new Deadline(HOUR_MS), calls.call)).toBe('done');
+  expect(calls.count()).toBe(1);
+});
+
+test('a call that may be sent again is made until it succeeds', async () => {
+  const calls = counting(async (count) => {
+    if (count < 3) throw again(null);
+    return 'done';
+  });
+  expect(await retrying(POLICY, new Deadline(HOUR_MS), calls.call)).toBe('done');
+  expect(calls.count()).toBe(3);
+});
+
+test.each([1, 2, 3, 5])('after %i tries it gives up, with the wait that it would have made', async (maxAttempts) => {
+  const calls = counting(async () => {
+    throw again(20);
+  });
+  await expect(retrying({ maxAttempts, baseMs: 1 }, new Deadline(HOUR_MS), calls.call)).rejects.toMatchObject({
+    code: 'RATE_LIMITED',
+    retryAfterSeconds: 0.02,
+  });
+  expect(calls.count()).toBe(maxAttempts);
+});
+
+test('a wait that does not fit in the deadline is not begun', async () => {
+  const calls = counting(async () => {
+    throw again(HOUR_MS);
+  });
+  const startedAtMs = performance.now();
+  await expect(retrying(POLICY, new Deadline(60_000), calls.call)).rejects.toMatchObject({ retryAfterSeconds: 3600 });
+  expect(performance.now() - startedAtMs).toBeLessThan(30_000);
+  expect(calls.count()).toBe(1);
+});
+
+test('a backoff of our own that does not fit in the deadline is not begun either', async () => {
+  const calls = counting(async () => {
+    throw again(null);
+  });
+  await expect(retrying({ maxAttempts: 3, baseMs: HOUR_MS }, new Deadline(60_000), calls.call)).rejects.toBeInstanceOf(
+    AttemptError,
+  );
+  expect(calls.count()).toBe(1);
+});
+
+test('without a word from CXone the waits double: 2 and 4 bases, give or take a fifth', async () => {
+  for (let run = 0; run < 20; run += 1) {
+    for (const [maxAttempts, bases] of [
+      [1, 2],
+      [2, 4],
+    ] as const) {
+      const failure = retrying({ maxAttempts, baseMs: 5 }, new Deadline(HOUR_MS), async () => {
+        throw again(null);
+      });
+      const { retryAfterSeconds = 0 } = (await failure.catch((error: unknown) => error)) as AttemptError;
+      expect(retryAfterSeconds * 1000).toBeGreaterThanOrEqual(bases * 4);
+      expect(retryAfterSeconds * 1000).toBeLessThanOrEqual(bases * 6);
+    }
+  }
+});
+
+test.each([
+  new AttemptError('CXONE_REJECTED'),
+  new AttemptError('OUTCOME_UNKNOWN'),
+  new TypeError('a bug of ours'),
+  'not even an error',
+])('%s is not retried', async (thrown) => {
+  const calls = counting(async () => {
+    throw thrown;
+  });
+  await expect(retrying(POLICY, new Deadline(HOUR_MS), calls.call)).rejects.toBe(thrown);
+  expect(calls.count()).toBe(1);
+});
+
+const again = (retryAfterMs: number | null) =>
+  new TryAgain(retryAfterMs, (retryAfterSeconds) => new AttemptError('RATE_LIMITED', { retryAfterSeconds }));
+
+function counting<T>(work: (count: number) => Promise<T>) {
+  let count = 0;
+  return { call: () => work(++count), count: () => count };
+}
