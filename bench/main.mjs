@@ -6,9 +6,10 @@ import { BuiltServer } from './lib/built-server.mjs';
 import { compare, settingsFor, warmUp } from './lib/comparison.mjs';
 import { naiveFlow, serverFlow } from './lib/flows.mjs';
 import { Helper } from './lib/helper.mjs';
+import { watchOthers } from './lib/machine.mjs';
 import { parseOptions, USAGE } from './lib/options.mjs';
 import { profileServer } from './lib/profile.mjs';
-import { heading, LEGEND, latencyVerdicts, rateVerdicts, table } from './lib/report.mjs';
+import { heading, LEGEND, latencyVerdicts, noise, rateVerdicts, table } from './lib/report.mjs';
 
 const print = (text) => process.stdout.write(`${text}\n`);
 
@@ -45,6 +46,7 @@ async function main(options) {
 
   try {
     await warmUp(flows);
+    const shareOfOthers = await watchOthers([standIn, naive, loadClient, server]);
     /** @type {import('./lib/report.mjs').Comparison[]} */
     const compared = [];
     for (const setting of settings) {
@@ -52,6 +54,7 @@ async function main(options) {
       compared.push(await compare(flows, setting, options));
     }
     report(compared);
+    print(noise(await shareOfOthers()));
   } catch (error) {
     print(`the server's log:\n${server.log || '(empty)'}\n`);
     throw error;

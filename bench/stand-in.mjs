@@ -1,7 +1,7 @@
 // CXone and the CRM in one process, as cheap as node:http allows: what is measured is who calls, not who answers.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import { cpuMs, serveParent } from './lib/helper-child.mjs';
+import { serveParent } from './lib/helper-child.mjs';
 
 /** @typedef {{ token: number, list: number, create: number, webhook: number }} Counts */
 
@@ -69,7 +69,6 @@ server.listen(0, '127.0.0.1', () => {
   serveParent(
     {
       counts: () => counts,
-      cpuMs,
       delay: (milliseconds) => {
         delayMs = milliseconds;
       },

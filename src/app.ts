@@ -30,12 +30,11 @@ import { AuditReader } from './store/audit-reader.js';
 import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
 import { SessionExpiry } from './store/expiry.js';
-import { LedgerWriter } from './store/ledger-writer.js';
 import { MetricsReader } from './store/metrics-reader.js';
-import { MinuteCounter } from './store/minute-counter.js';
 import { openDatabase } from './store/open-database.js';
 import { Outbox } from './store/outbox.js';
 import { SessionReader } from './store/session-reader.js';
+import { ThreadedLedger } from './store/threaded-ledger.js';
 import { Teardown } from './teardown.js';
 
 /** What a test or an embedding program may put in place of the usual. */
@@ -65,19 +64,19 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const database = await openDatabase(config.databaseUrl);
     teardown.defer(() => database.close());
     const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
-    const writer = teardown.use(new LedgerWriter(database.writer, new MinuteCounter()));
+    const ledger = teardown.use(await ThreadedLedger.start(database.path));
     const events = new EventReader(database.prisma);
-    const stream = new SessionEventStream(events, writer.eventSequence);
-    writer.onCommit((committed) => stream.publish(committed.events));
+    const stream = new SessionEventStream(events, ledger.eventSequence);
+    ledger.onCommit((committed) => stream.publish(committed.events));
 
     const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
-    const outbox = webhookUrl === null ? null : new Outbox(writer, database.writer, webhookBody);
+    const outbox = webhookUrl === null ? null : new Outbox(ledger, database.reader, webhookBody);
     if (outbox && webhookUrl) {
       const settings = { url: webhookUrl, timeoutMs: config.crm.timeoutMs, secrets: secrets.crmWebhookSecrets };
       const worker = teardown.use(new OutboxWorker(outbox, new CrmWebhook(http.axios, settings), config.crm, log));
       await worker.start();
     }
-    teardown.use(new ExpirySweep(new SessionExpiry(writer, database.writer), log));
+    teardown.use(new ExpirySweep(new SessionExpiry(ledger, database.reader), log));
 
     const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId, queueId } = config.cxone;
     const baseUrl = config.cxone.baseUrl ?? cxoneSandbox?.url ?? '';
@@ -96,7 +95,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
           ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
           : new SimulatedScorer(),
       cxone: new CxoneClient(exchange, tokens, retry),
-      ledger: new SqliteAttemptLedger(writer, database.writer, outbox, {
+      ledger: new SqliteAttemptLedger(ledger, database.reader, outbox, {
         maxConcurrentSessions,
         fingerprintKey: deriveKey(encryptionKey, 'device fingerprints'),
       }),

@@ -2,6 +2,8 @@ import { destination, type Logger, pino } from 'pino';
 import pinoPretty from 'pino-pretty';
 import type { Config } from './config.js';
 
+const SECRET_FIELDS = ['authorization', 'clientToken', 'clientSecret', 'deviceFingerprint'];
+
 /**
  * The log goes to standard error, as JSON lines, or readable where a person watches; standard output is for what the program
  * has to say. Every known place of a credential is redacted, should one ever be passed in.
@@ -11,15 +13,7 @@ export function createLog(level: Config['logLevel']): Logger {
     level,
     base: null,
     redact: {
-      paths: [
-        'authorization',
-        '*.authorization',
-        'clientToken',
-        '*.clientToken',
-        'clientSecret',
-        'deviceFingerprint',
-        '*.deviceFingerprint',
-      ],
+      paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]),
       censor: '[redacted]',
     },
   };

@@ -7,12 +7,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { bareEnvironment } from './helper.mjs';
+import { MS_PER_TICK } from './machine.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const READY_WITHIN_MS = 15_000;
 const STOPPED_WITHIN_MS = 15_000;
-/** Linux counts CPU time for /proc in this unit whatever the kernel's own (USER_HZ). */
-const MS_PER_TICK = 10;
 
 /** The server as `npm run build` makes it, with its defaults, in a process of its own. */
 export class BuiltServer {

@@ -11,9 +11,10 @@ export function cpuMs() {
  * @param {object} [greeting] what the parent has to know before it asks
  */
 export function serveParent(handlers, greeting = {}) {
+  const known = { cpuMs, ...handlers };
   process.on('message', async ({ id, name, argument }) => {
     try {
-      process.send({ id, value: await handlers[name](argument) });
+      process.send({ id, value: await known[name](argument) });
     } catch (error) {
       process.send({ id, error: String(error?.stack ?? error) });
     }

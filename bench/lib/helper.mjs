@@ -57,6 +57,11 @@ export class Helper {
     });
   }
 
+  /** CPU time of the process so far. */
+  cpuMs() {
+    return this.ask('cpuMs');
+  }
+
   kill() {
     this.#child.kill('SIGKILL');
   }

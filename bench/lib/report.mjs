@@ -1,4 +1,4 @@
-import { cpus, loadavg } from 'node:os';
+import { availableParallelism } from 'node:os';
 
 /** @typedef {Awaited<ReturnType<typeof import('./comparison.mjs').compare>>} Comparison */
 
@@ -8,14 +8,10 @@ const clientsOf = (count) => (count === 1 ? ' 1 client: ' : `${count} clients:`)
 
 /** What the numbers depend on, besides the code. */
 export function heading({ rounds, seconds }) {
-  const load = loadavg()[0];
   return [
-    `Node ${process.version}, ${cpus().length} cores, load ${fixed(load, 1)} before the start; ${rounds} rounds of ${seconds} s each, by turns`,
+    `Node ${process.version}, ${availableParallelism()} cores; ${rounds} rounds of ${seconds} s each, by turns`,
     '(a) three axios calls with its default settings, in a process of its own; nothing is kept',
     '(b) this server, asked through GraphQL over HTTP; SQLite, audit trail, events and outbox on',
-    ...(load > 0.5
-      ? ['The machine is not idle: trust the ratios more than the rates, and neither to the last digit.']
-      : []),
     '',
   ].join('\n');
 }
@@ -58,6 +54,15 @@ export const LEGEND = `CPU ms: CPU time per session of the process that runs the
 around: CPU time per session of the stand-in and of the load client, on the same cores.
 Rates, percentiles and CPU are medians over the rounds; "max" is the slowest of all answers.
 `;
+
+/** @param {number | null} share of the machine's CPU time that other programs took while we measured */
+export function noise(share) {
+  if (share === null) return '';
+  const told = `Other programs took ${(share * 100).toFixed(0)} % of the machine's CPU time meanwhile`;
+  return share < 0.05
+    ? `${told}.\n`
+    : `${told}: NOISY. They cost (b), which needs two cores and the disk, more than (a).\n`;
+}
 
 /**
  * Rates against the aims.

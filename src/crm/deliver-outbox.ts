@@ -1,4 +1,5 @@
-import type { ClaimedDelivery, DeliveryTry, Outbox } from '../store/outbox.js';
+import type { Outbox } from '../store/outbox.js';
+import type { ClaimedDelivery, DeliveryTry } from '../store/outbox-commands.js';
 import type { CrmWebhook } from './crm-webhook.js';
 import { nextTryAt } from './retry-schedule.js';
 

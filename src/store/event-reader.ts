@@ -19,14 +19,17 @@ export class EventReader {
   async eventsAfter(sequence: number, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
     const { types, guestId } = filter;
     if (guestId !== undefined) return this.#eventsOfGuest(guestId, sequence, filter, limit);
+    const ranges = types ? [...new Set(types)].map((type) => ({ type })) : [{}];
+    // Several queries may see several states of a growing log: one that sees further would hide what another has missed.
+    const end = ranges.length > 1 ? await this.#newestSequence() : Number.POSITIVE_INFINITY;
     const read = (range: { readonly type?: SessionEventType }) =>
       this.#prisma.sessionEvent.findMany({
         where: { sequence: { gt: sequence }, ...range },
         orderBy: { sequence: 'asc' },
         take: limit,
       });
-    const ranges = types ? [...new Set(types)].map((type) => ({ type })) : [{}];
-    return (await mergeRanges(ranges, read, (a, b) => a.sequence - b.sequence, limit)).map(toRecord);
+    const rows = await mergeRanges(ranges, read, (a, b) => a.sequence - b.sequence, limit);
+    return rows.filter((row) => row.sequence <= end).map(toRecord);
   }
 
   /** One guest has few events: they are read as they come, and sifted here. */
@@ -48,6 +51,14 @@ export class EventReader {
       if (!last || rows.length < limit || found.length >= limit) return found.slice(0, limit);
       sequence = last.sequence;
     }
+  }
+
+  async #newestSequence(): Promise<number> {
+    const newest = await this.#prisma.sessionEvent.findFirst({
+      orderBy: { sequence: 'desc' },
+      select: { sequence: true },
+    });
+    return newest?.sequence ?? 0;
   }
 
   async byRequestIds(requestIds: readonly string[]): Promise<SessionEventRecord[]> {

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { v7 as uuidv7 } from 'uuid';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import { type AuditContent, GENESIS_HASH, hashEntry } from './audit-chain.js';
 import type { Measurement } from './metric-bucket.js';
-import type { ClaimedDelivery } from './outbox.js';
+import type { ClaimedDelivery } from './outbox-commands.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+
+/** An event that has no place in the log yet. */
+export type NewSessionEvent = Omit<SessionEventRecord, 'sequence'>;
 
 /** Where the two append-only logs end. */
 export interface LedgerHeads {
@@ -36,13 +38,8 @@ export class LedgerTransaction {
   ) {}
 
   /** Appends to the lifecycle log; readers see it once the group is committed. */
-  appendEvent(content: Omit<SessionEventRecord, 'sequence' | 'id'>): SessionEventRecord {
-    const event = {
-      sequence: this.heads.eventSequence + 1,
-      id: uuidv7(),
-      ...content,
-      reason: storable(content.reason),
-    };
+  appendEvent(content: NewSessionEvent): SessionEventRecord {
+    const event = { sequence: this.heads.eventSequence + 1, ...content, reason: storable(content.reason) };
     this.insert('SessionEvent', event);
     this.heads = { ...this.heads, eventSequence: event.sequence };
     this.events.push(event);

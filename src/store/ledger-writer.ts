@@ -1,3 +1,5 @@
+import type { ExecuteOptions, Ledger } from './ledger.js';
+import { type CommandArguments, type CommandName, type CommandResult, LEDGER_COMMANDS } from './ledger-commands.js';
 import { LedgerTransaction, readHeads } from './ledger-transaction.js';
 import type { MinuteCounter } from './minute-counter.js';
 import type { SqliteConnection } from './sqlite-connection.js';
@@ -18,7 +20,7 @@ interface Job {
  * commit: one fsync for all of them), each within a savepoint of its own, so that one that fails takes no other with it.
  * A promise resolves after the commit, never before.
  */
-export class LedgerWriter implements AsyncDisposable {
+export class LedgerWriter implements Ledger, AsyncDisposable {
   readonly #db: SqliteConnection;
   readonly #counter: MinuteCounter;
   readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
@@ -43,11 +45,23 @@ export class LedgerWriter implements AsyncDisposable {
     this.#listeners.push(listener);
   }
 
+  execute<Name extends CommandName>(
+    command: Name,
+    argument: CommandArguments<Name>,
+    options?: ExecuteOptions,
+  ): Promise<CommandResult<Name>> {
+    const run = LEDGER_COMMANDS[command] as (
+      transaction: LedgerTransaction,
+      argument: CommandArguments<Name>,
+    ) => CommandResult<Name>;
+    return this.submit((transaction) => run(transaction, argument), options);
+  }
+
   /**
    * Queues a job. It runs synchronously inside the group's transaction; what it throws rolls back its own writes alone.
    * @param linger true where nobody waits: the job then shares a commit with others if any come soon
    */
-  submit<T>(run: (transaction: LedgerTransaction) => T, { linger = false } = {}): Promise<T> {
+  submit<T>(run: (transaction: LedgerTransaction) => T, { linger = false }: ExecuteOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ run, resolve, reject });
       if (!linger || this.#queue.length >= MAX_GROUP_SIZE) this.#turn ??= setImmediate(() => this.#commitGroup());

@@ -12,17 +12,16 @@ import { SqliteConnection } from './sqlite-connection.js';
 /** From both src/store and dist/store. */
 const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 
-/** The ledger's file, open for this process alone. */
+/** The ledger's file, up to date and reserved for this process; what writes to it opens a connection of its own. */
 export interface OpenedDatabase {
-  /** The only connection that writes. */
-  readonly writer: SqliteConnection;
-  /** Reads only, and sees only what is committed. */
+  /** For what has to be read in microseconds; like Prisma it sees only what is committed. */
+  readonly reader: SqliteConnection;
   readonly prisma: PrismaClient;
   /** Absolute. */
   readonly path: string;
   /** The names of the migrations that this start has applied. */
   readonly appliedMigrations: readonly string[];
-  /** Closes both and lets another server take the file. An open transaction is rolled back. May be called more than once. */
+  /** Closes both and lets another server take the file. May be called more than once. */
   close(): Promise<void>;
 }
 
@@ -34,33 +33,43 @@ export interface OpenedDatabase {
  */
 export async function openDatabase(url: string): Promise<OpenedDatabase> {
   const path = pathOf(url);
-  const opened: { lock?: DatabaseLock; writer?: SqliteConnection } = {};
+  const opened: { lock?: DatabaseLock; reader?: SqliteConnection } = {};
   try {
     opened.lock = lockDatabase(path);
-    // A look that changes nothing comes first: opening the writer already turns the file to WAL.
+    // A look that changes nothing comes first: opening a writer already turns the file to WAL.
     if (existsSync(path)) inspect(path);
-    opened.writer = new SqliteConnection(path);
-    opened.writer.assertDurable();
-    const appliedMigrations = applyMigrations(opened.writer, MIGRATIONS);
-    assertAppendOnly(opened.writer);
+    const appliedMigrations = bringUpToDate(path);
+    opened.reader = new SqliteConnection(path, { readOnly: true });
     const prisma = new PrismaClient({ adapter: new PrismaSqliteReader(path) });
     await prisma.$connect();
-    const { writer, lock } = opened;
+    const { reader, lock } = opened;
     let closing: Promise<void> | undefined;
     return {
-      writer,
+      reader,
       prisma,
       path,
       appliedMigrations,
       close: () => {
-        closing ??= close(prisma, writer, lock);
+        closing ??= close(prisma, reader, lock);
         return closing;
       },
     };
   } catch (error) {
-    opened.writer?.close();
+    opened.reader?.close();
     opened.lock?.release();
     throw unopenable(path, error);
+  }
+}
+
+function bringUpToDate(path: string): readonly string[] {
+  const connection = new SqliteConnection(path);
+  try {
+    connection.assertDurable();
+    const applied = applyMigrations(connection, MIGRATIONS);
+    assertAppendOnly(connection);
+    return applied;
+  } finally {
+    connection.close();
   }
 }
 
@@ -73,13 +82,11 @@ function inspect(path: string): void {
   }
 }
 
-async function close(prisma: PrismaClient, writer: SqliteConnection, lock: DatabaseLock): Promise<void> {
+async function close(prisma: PrismaClient, reader: SqliteConnection, lock: DatabaseLock): Promise<void> {
   try {
     await prisma.$disconnect();
-    writer.rollback();
-    writer.exec('PRAGMA optimize');
+    reader.close();
   } finally {
-    writer.close();
     lock.release();
   }
 }

@@ -7,10 +7,15 @@ const SYNCHRONOUS_FULL = 2;
 
 const WRITER_PRAGMAS = [
   'busy_timeout = 5000',
+  // Half the usual, for a new file: most of what a commit writes are index pages with one new entry each.
+  'page_size = 2048',
   'journal_mode = WAL',
   'synchronous = FULL',
   'foreign_keys = ON',
   'recursive_triggers = ON',
+  'cache_size = -65536',
+  // 8 MB between checkpoints: pages that change in every commit are then copied to the file once for hundreds of commits.
+  'wal_autocheckpoint = 4000',
 ];
 const READER_PRAGMAS = ['busy_timeout = 5000', 'query_only = ON'];
 

@@ -39,7 +39,8 @@ export function clientOf(baseUrl: string, options: ClientOptions = {}) {
   const http = createHttpClient();
   onTestFinished(() => http[Symbol.asyncDispose]());
   const retry = { maxAttempts, baseMs: 5 };
-  const exchangeAt = (url: string) => new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl: url, timeoutMs });
+  const exchangeAt = (url: string) =>
+    new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl: url, timeoutMs });
   const settings = { clientId: 'sandbox-client', clientSecret, retry, fetchDeadlineMs };
   const tokens = new AccessTokens(exchangeAt(baseUrl), settings);
   return { tokens, client: new CxoneClient(exchangeAt(options.sessionsUrl ?? baseUrl), tokens, retry) };

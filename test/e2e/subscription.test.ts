@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { Socket } from 'node:net';
 import { DatabaseSync } from '@photostructure/sqlite';
-import { type Client, type ExecutionResult, type FormattedExecutionResult } from 'graphql-ws';
+import type { Client, ExecutionResult, FormattedExecutionResult } from 'graphql-ws';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { API_KEYS } from '../http/server.js';
@@ -40,7 +41,10 @@ function listen(client: Client, variables: object = {}, query = EVENTS) {
   heard.stop = client.subscribe<{ sessionEvents: Event }>(
     { query, variables: { ...variables } },
     {
-      next: ({ data, errors }: ExecutionResult<{ sessionEvents: Event }> | FormattedExecutionResult<{ sessionEvents: Event }>) => {
+      next: ({
+        data,
+        errors,
+      }: ExecutionResult<{ sessionEvents: Event }> | FormattedExecutionResult<{ sessionEvents: Event }>) => {
         if (data?.sessionEvents) heard.events.push(data.sessionEvents);
         if (errors) heard.errors.push(...errors);
       },
@@ -238,17 +242,17 @@ describe('a socket', () => {
     ],
     ['no document', 'subscription {', 'GRAPHQL_PARSE_FAILED'],
     ['an unknown field', 'subscription { nothing }', 'GRAPHQL_VALIDATION_FAILED'],
-    [
-      'a document without an end',
-      `subscription { sessionEvents { ${'id '.repeat(1_000)} } }`,
-      'GRAPHQL_PARSE_FAILED',
-    ],
+    ['a document without an end', `subscription { sessionEvents { ${'id '.repeat(1_000)} } }`, 'GRAPHQL_PARSE_FAILED'],
     [
       'a document that is too deep',
       `subscription { sessionEvents { ${'session { events { '.repeat(5)} id ${'} }'.repeat(5)} } }`,
       'GRAPHQL_VALIDATION_FAILED',
     ],
-    ['a variable of the wrong type', 'subscription ($a: Int) { sessionEvents(after: $a) { id } }', 'GRAPHQL_VALIDATION_FAILED'],
+    [
+      'a variable of the wrong type',
+      'subscription ($a: Int) { sessionEvents(after: $a) { id } }',
+      'GRAPHQL_VALIDATION_FAILED',
+    ],
   ])('that sends %s is told what is wrong, as over HTTP, and may go on', async (_what, query, code) => {
     const network = await startNetwork();
     const raw = await letIn(network);
@@ -287,7 +291,12 @@ describe('a socket', () => {
   it('from a page of another site is refused', async () => {
     const network = await startNetwork();
 
-    for (const origin of ['https://evil.example.com', `${network.app.url}.evil.example.com`, 'null', 'http://127.0.0.1:1']) {
+    for (const origin of [
+      'https://evil.example.com',
+      `${network.app.url}.evil.example.com`,
+      'null',
+      'http://127.0.0.1:1',
+    ]) {
       expect((await rawSocket(network, { headers: { origin } })).refused, origin).toBe(403);
     }
   });
@@ -375,22 +384,97 @@ describe('a socket', () => {
 });
 
 describe('a subscriber that stands still', () => {
-  it('holds up nobody and costs next to nothing, while 3,000 events pass', async () => {
-    const network = await startNetwork();
-    const { writer, publishAll } = eventSource(network);
+  /** Events so large that a stalled socket's buffers in the kernel cannot take them all. */
+  const LARGE = `subscription { sessionEvents { ${Array.from({ length: 240 }, (_, index) => `a${index}: requestId`).join(' ')} } }`;
+
+  async function stall(network: Network) {
     const stalled = await letIn(network);
-    stalled.send({ type: 'subscribe', id: '1', payload: { query: EVENTS } });
+    stalled.send({ type: 'subscribe', id: '1', payload: { query: LARGE } });
     await followed(network, 1);
-    // biome-ignore lint/complexity/useLiteralKeys: ws keeps its socket to itself
-    (stalled.socket as unknown as { _socket: { pause(): void } })['_socket'].pause();
+    const { _socket: tcp } = stalled.socket as unknown as { _socket: Socket };
+    tcp.pause();
+    return { ...stalled, tcp };
+  }
+
+  /** Has the pipeline write events, without CXone: each attempt is refused. */
+  async function happen(network: Network, count: number) {
+    const { open: attempt } = network.app.engine.services;
+    await Promise.all(
+      Array.from({ length: count }, () => attempt({ guestId: 'nobody', deviceFingerprint: 'x' }, { name: 'test' })),
+    );
+  }
+
+  /** What the server holds for its sockets, in bytes. */
+  function bytesWaiting(network: Network): number {
+    const port = Number(new URL(network.app.url).port);
+    const handles = (process as unknown as { _getActiveHandles(): unknown[] })._getActiveHandles();
+    const sockets = handles.filter((handle) => handle instanceof Socket && handle.localPort === port) as Socket[];
+    expect(sockets.length).toBeGreaterThan(0);
+    return sockets.reduce((sum, socket) => sum + socket.writableLength, 0);
+  }
+
+  it('holds up nobody and costs next to nothing while 3,000 events pass, and hears all of them later', async () => {
+    const network = await startNetwork();
+    const stalled = await stall(network);
     const live = listen(network.socket());
     await followed(network, 2);
 
-    await publishAll(3_000);
-    const events = await eventually(() => live.events.length >= 3_000 && live.events, 15_000);
+    await happen(network, 3_000);
 
+    const events = await eventually(() => live.events.length >= 3_000 && live.events, 15_000);
     expect(new Set(events.map(({ cursor }) => cursor)).size).toBe(3_000);
-    expect((await fetch(`${network.app.url}/health/live`)).status).toBe(200);
-    expect(writer.isOpen).toBe(true);
+    expect(bytesWaiting(network)).toBeLessThan(100_000);
+    expect((await open(network)).userErrors).toEqual([]);
+
+    stalled.tcp.resume();
+    const heard = () => stalled.messages.filter(({ type }) => type === 'next');
+    await eventually(() => heard().length >= 3_003, 15_000);
+    expect(heard()).toHaveLength(3_003);
+  });
+
+  it('does not hold up the shutdown', async () => {
+    const network = await startNetwork();
+    await stall(network);
+    await happen(network, 2_000);
+    await eventually(() => bytesWaiting(network) > 0);
+
+    const began = performance.now();
+    await network.app[Symbol.asyncDispose]();
+
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(network.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
+  });
+});
+
+describe('the shutdown', () => {
+  it('completes every subscription and closes its socket as going away, when all is told', async () => {
+    const network = await startNetwork();
+    const raw = await letIn(network);
+    raw.send({ type: 'subscribe', id: '1', payload: { query: EVENTS } });
+    raw.send({ type: 'subscribe', id: '2', payload: { query: EVENTS } });
+    const heard = listen(network.socket());
+    const idle = await letIn(network);
+    await followed(network, 3);
+    await open(network);
+
+    await network.app[Symbol.asyncDispose]();
+
+    expect(await raw.closes()).toMatchObject({ code: 1001 });
+    expect(await idle.closes()).toMatchObject({ code: 1001 });
+    const completed = raw.messages.filter(({ type }) => type === 'complete');
+    expect(completed.map(({ id }) => id).sort()).toEqual(['1', '2']);
+    expect(raw.messages.at(-1)?.type).toBe('complete');
+    expect(heard.isComplete).toBe(true);
+    expect(heard.failure).toBeNull();
+    expect(heard.types().slice(0, 2)).toEqual(['SESSION_REQUESTED', 'SESSION_INITIATED']);
+    expect(streamOf(network).followerCount).toBe(0);
+  });
+
+  it('refuses those who come later', async () => {
+    const network = await startNetwork();
+    await network.app[Symbol.asyncDispose]();
+    const late = await rawSocket(network);
+
+    expect(late.closed).not.toBeNull();
   });
 });

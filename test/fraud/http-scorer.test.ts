@@ -45,11 +45,14 @@ test('a score above the threshold is one that is refused', async () => {
   expect(() => refuseRisk(risk, 75)).toThrow(AttemptError);
 });
 
-test.each([75.4, 75.000001])('a score of %f is above a threshold of 75, whatever it is rounded to for the books', async (score) => {
-  const risk = await ask(await answering(200, JSON.stringify({ score })), OPEN);
-  expect(Number.isInteger(risk.score)).toBe(true);
-  expect(() => refuseRisk(risk, 75)).toThrow(AttemptError);
-});
+test.each([75.4, 75.000001])(
+  'a score of %f is above a threshold of 75, whatever it is rounded to for the books',
+  async (score) => {
+    const risk = await ask(await answering(200, JSON.stringify({ score })), OPEN);
+    expect(Number.isInteger(risk.score)).toBe(true);
+    expect(() => refuseRisk(risk, 75)).toThrow(AttemptError);
+  },
+);
 
 const BROKEN: [string, () => Promise<string>][] = [
   ['no connection', closedUrl],

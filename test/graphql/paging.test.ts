@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Server, startServer } from '../http/server.js';
+import { eventually } from '../support/eventually.js';
 import { SEED_INPUT } from '../support/network.js';
 
 const GUEST = randomUUID();
@@ -27,7 +28,8 @@ describe('a list', () => {
       ofGuest.push(mine);
       all.push(mine, await open({}));
       if (round === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 2)); // the next one is of a later millisecond
+        const now = Date.now();
+        await eventually(() => Date.now() > now); // what comes next is of a later millisecond
         middle = new Date().toISOString();
       }
     }

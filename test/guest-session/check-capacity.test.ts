@@ -1,4 +1,4 @@
-import { assert, array, boolean, integer, property, shuffledSubarray } from 'fast-check';
+import { array, assert, boolean, integer, property, shuffledSubarray } from 'fast-check';
 import { expect, test } from 'vitest';
 import { AttemptError } from '../../src/errors.js';
 import { checkCapacity } from '../../src/guest-session/check-capacity.js';
@@ -68,7 +68,7 @@ test('of k requests in flight and f foreign sessions exactly min(k, max(0, cap â
     const order = shuffledSubarray([...Array(k).keys()], { minLength: k, maxLength: k });
     return order.map((turns) => ({ k, turns }));
   });
-  assert(
+  void assert(
     property(
       scenario,
       integer({ min: 0, max: 8 }),
@@ -76,7 +76,10 @@ test('of k requests in flight and f foreign sessions exactly min(k, max(0, cap â
       array(boolean(), { minLength: 12, maxLength: 12 }),
       boolean(),
       ({ k, turns }, f, cap, closesAtOnce, namesForeign) => {
-        const foreignSessions = foreign(f).map((session) => ({ ...session, requestId: namesForeign ? 'theirs' : null }));
+        const foreignSessions = foreign(f).map((session) => ({
+          ...session,
+          requestId: namesForeign ? 'theirs' : null,
+        }));
         const atCxone: UpstreamSession[] = [...foreignSessions];
         let held = inFlight(k);
         let passed = 0;
@@ -90,7 +93,8 @@ test('of k requests in flight and f foreign sessions exactly min(k, max(0, cap â
           const sessionId = `opened-${turn}`;
           atCxone.push({ sessionId, requestId });
           // Closed in the books before the next one asks, or still in flight.
-          if (closesAtOnce[turn]) held = held.map((place) => (place.requestId === requestId ? { requestId, sessionId } : place));
+          if (closesAtOnce[turn])
+            held = held.map((place) => (place.requestId === requestId ? { requestId, sessionId } : place));
         }
         expect(passed).toBe(Math.min(k, Math.max(0, cap - f)));
       },

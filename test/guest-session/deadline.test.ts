@@ -12,12 +12,15 @@ test('a deadline in an hour allows a wait of a minute, but not of an hour', () =
   expect(deadline.remainingMs).toBeLessThanOrEqual(3_600_000);
 });
 
-test.each([0, -1])('a deadline of %i ms has passed, has nothing left and allows no wait, not even none', (timeoutMs) => {
-  const deadline = new Deadline(timeoutMs);
-  expect(deadline.hasPassed).toBe(true);
-  expect(deadline.remainingMs).toBe(0);
-  expect(deadline.allows(0)).toBe(false);
-});
+test.each([0, -1])(
+  'a deadline of %i ms has passed, has nothing left and allows no wait, not even none',
+  (timeoutMs) => {
+    const deadline = new Deadline(timeoutMs);
+    expect(deadline.hasPassed).toBe(true);
+    expect(deadline.remainingMs).toBe(0);
+    expect(deadline.allows(0)).toBe(false);
+  },
+);
 
 test('a deadline passes with time', async () => {
   const deadline = new Deadline(20);

@@ -113,7 +113,8 @@ test.each([
 test.each(['crmId', 'queueId'])('%s has 1 to 128 printable characters', (field) => {
   expect(validateRequest(seed({ [field]: 'c'.repeat(128) }), RULES)).toHaveProperty(field, 'c'.repeat(128));
   expect(validateRequest(seed({ [field]: 'c' }), RULES)).toHaveProperty(field, 'c');
-  for (const bad of ['c'.repeat(129), '', ' ', 'c\t', 5, {}]) expect(problemsOf({ [field]: bad })).toEqual([`input.${field}`]);
+  for (const bad of ['c'.repeat(129), '', ' ', 'c\t', 5, {}])
+    expect(problemsOf({ [field]: bad })).toEqual([`input.${field}`]);
 });
 
 test.each([
@@ -203,7 +204,10 @@ test.each([
 });
 
 test('a proxy is known as one', () => {
-  expect(validateRequest(seed({ ipMetadata: { isProxy: true } }), RULES)).toMatchObject({ isProxy: true, country: null });
+  expect(validateRequest(seed({ ipMetadata: { isProxy: true } }), RULES)).toMatchObject({
+    isProxy: true,
+    country: null,
+  });
 });
 
 function seed(changes: object): CreateGuestSessionRequest {

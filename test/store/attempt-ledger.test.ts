@@ -107,7 +107,7 @@ describe('the places that a guest holds', () => {
     const outcome = success();
     await books.attempts.close(late.attempt, outcome);
     await openSession(books);
-    expect(books.attempts.heldPlaces(early.request.guestId)).toEqual([
+    expect(books.attempts.heldPlaces(early.request.guestId)).toMatchObject([
       { requestId: late.attempt.requestId, sessionId: outcome.status === 'SUCCESS' && outcome.created.sessionId },
       { requestId: early.attempt.requestId, sessionId: null },
     ]);

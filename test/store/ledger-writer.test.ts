@@ -3,6 +3,7 @@ import { AuditReader } from '../../src/store/audit-reader.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
+import { enqueueDelivery } from '../../src/store/outbox-commands.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from '../support/eventually.js';
 import { type Books, commitsInWal, openBooks, someAudit, someEvent } from './ledger.js';
@@ -105,8 +106,8 @@ describe('a job that fails', () => {
     const books = await openBooks();
     const twice = (transaction: LedgerTransaction) => {
       append(transaction);
-      transaction.appendEvent(someEvent({ id: 'the same' }));
-      transaction.appendEvent(someEvent({ id: 'the same' }));
+      const event = transaction.appendEvent(someEvent());
+      transaction.insert('SessionEvent', event);
     };
     const [ok, failed, alsoOk] = await Promise.allSettled(
       [append, twice, append].map((job) => books.writer.submit(job)),
@@ -130,7 +131,7 @@ describe('a job that fails', () => {
     await Promise.allSettled([
       books.writer.submit(append),
       books.writer.submit((transaction) => {
-        books.outbox.enqueue(transaction.appendEvent(someEvent()), transaction);
+        enqueueDelivery(transaction, books.outbox.deliveryOf(transaction.appendEvent(someEvent())));
         transaction.measurements.push({ of: 'crm', at: new Date(), delivered: true });
         throw new Error('this job fails');
       }),

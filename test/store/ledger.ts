@@ -6,10 +6,10 @@ import { onTestFinished } from 'vitest';
 import type { PrismaClient } from '../../src/generated/prisma/client.js';
 import { Attempt } from '../../src/guest-session/attempt.js';
 import type { Outcome, ValidRequest } from '../../src/guest-session/ports.js';
-import type { SessionEventRecord } from '../../src/guest-session/session-event.js';
 import { validateRequest } from '../../src/guest-session/validate-request.js';
 import { SqliteAttemptLedger } from '../../src/store/attempt-ledger.js';
 import type { AuditContent } from '../../src/store/audit-chain.js';
+import type { NewSessionEvent } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { openDatabase } from '../../src/store/open-database.js';
@@ -46,7 +46,8 @@ export async function openBooks({
   tellsCrm = true,
 } = {}): Promise<Books> {
   const database = await openDatabase(`file:${path}`);
-  const { writer: db, prisma } = database;
+  const { prisma } = database;
+  const db = new SqliteConnection(database.path);
   const writer = new LedgerWriter(db, new MinuteCounter());
   const outside = new SqliteConnection(path, { readOnly: true });
   const outbox = new Outbox(writer, db, (event) => JSON.stringify({ eventId: event.id, sessionId: event.sessionId }));
@@ -58,6 +59,7 @@ export async function openBooks({
   const close = async () => {
     await writer[Symbol.asyncDispose]();
     outside.close();
+    db.close();
     await database.close();
   };
   const books: Books = {
@@ -106,9 +108,8 @@ export async function openSession(books: Books, guestId?: string, outcome: Outco
 }
 
 /** An event with nothing in particular to tell. */
-export const someEvent = (
-  content: Partial<SessionEventRecord> = {},
-): Omit<SessionEventRecord, 'sequence' | 'id'> & Partial<SessionEventRecord> => ({
+export const someEvent = (content: Partial<NewSessionEvent> = {}): NewSessionEvent => ({
+  id: randomUUID(),
   type: 'SESSION_REQUESTED',
   occurredAt: new Date(),
   requestId: randomUUID(),

@@ -19,6 +19,7 @@ import { assertAppendOnly } from '../../src/store/append-only.js';
 import { applyMigrations } from '../../src/store/migrate.js';
 import { type OpenedDatabase, openDatabase } from '../../src/store/open-database.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { closeWithWriter, writerOf } from './writer-of.js';
 
 const BUILT = new URL('../../dist/store/open-database.js', import.meta.url).href;
 
@@ -33,7 +34,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
-  for (const database of opened.splice(0)) await database.close();
+  for (const database of opened.splice(0)) await closeWithWriter(database);
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -70,18 +71,18 @@ describe('a database that opens', () => {
     const database = await open();
     expect(database.appliedMigrations).toEqual(['20261122150000_init', '20261122150001_append_only']);
     expect(database.path).toBe(path);
-    expect(database.writer.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
-    expect(database.writer.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
+    expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
+    expect(writerOf(database).get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
     expect(await database.prisma.guestSession.count()).toBe(0);
   });
 
   it('is found again with all that was committed, and nothing that was not', async () => {
     const first = await open();
-    first.writer.run(`INSERT INTO "MetricBucket" VALUES (1, 'committed')`);
-    first.writer.begin();
-    first.writer.run(`INSERT INTO "MetricBucket" VALUES (2, 'open')`);
-    await first.close();
-    await first.close();
+    writerOf(first).run(`INSERT INTO "MetricBucket" VALUES (1, 'committed')`);
+    writerOf(first).begin();
+    writerOf(first).run(`INSERT INTO "MetricBucket" VALUES (2, 'open')`);
+    await closeWithWriter(first);
+    await closeWithWriter(first);
     const second = await open();
     expect(second.appliedMigrations).toEqual([]);
     expect(await second.prisma.metricBucket.findMany()).toMatchObject([{ buckets: 'committed' }]);
@@ -118,9 +119,9 @@ describe('a second server on the same file', () => {
     const first = await open();
     expect(await refusal()).toContain(`process ${process.pid}`);
     expect(await refusal()).toContain(`process ${process.pid}`);
-    first.writer.run(`INSERT INTO "MetricBucket" VALUES (1, '')`);
+    writerOf(first).run(`INSERT INTO "MetricBucket" VALUES (1, '')`);
     expect(await first.prisma.metricBucket.count()).toBe(1);
-    await first.close();
+    await closeWithWriter(first);
     expect(await (await open()).prisma.metricBucket.count()).toBe(1);
   });
 
@@ -202,7 +203,7 @@ describe('the append-only tables', () => {
   };
 
   it.each(Object.entries(insertions))('%s refuses UPDATE, DELETE and REPLACE through SQL', async (table, insertion) => {
-    const { writer } = await open();
+    const writer = writerOf(await open());
     writer.run(insertion);
     const refusals = new RegExp(`${table} is append-only`);
     expect(() => writer.run(`UPDATE "${table}" SET "requestId" = 'other'`)).toThrow(refusals);
@@ -214,9 +215,9 @@ describe('the append-only tables', () => {
 
   it('are found to be unprotected when a trigger is missing, and the server does not start', async () => {
     const first = await open();
-    first.writer.exec('DROP TRIGGER "SessionEvent_no_delete"');
-    expect(() => assertAppendOnly(first.writer)).toThrow(/SessionEvent_no_delete is missing/);
-    await first.close();
+    writerOf(first).exec('DROP TRIGGER "SessionEvent_no_delete"');
+    expect(() => assertAppendOnly(writerOf(first))).toThrow(/SessionEvent_no_delete is missing/);
+    await closeWithWriter(first);
     expect(await refusal()).toMatch(/does not protect its audit trail and event log: trigger SessionEvent_no_delete/);
     expect(await refusal()).not.toMatch(/in use/);
   });

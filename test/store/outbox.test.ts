@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
-import type { ClaimedDelivery, DeliveryTry } from '../../src/store/outbox.js';
-import { type Books, commitsInWal, openBooks, openSession } from './ledger.js';
+import { type ClaimedDelivery, type DeliveryTry, enqueueDelivery } from '../../src/store/outbox-commands.js';
+import { type Books, commitsInWal, openBooks, openSession, someEvent } from './ledger.js';
 
 const tried = (verdict: DeliveryTry['verdict'], error: string | null = null): DeliveryTry => ({
   startedAt: new Date(),
@@ -245,19 +244,8 @@ describe('a try', () => {
   it('is written down also where the session is gone', async () => {
     const books = await openBooks();
     const enqueue = (transaction: LedgerTransaction) => {
-      const event = transaction.appendEvent({
-        type: 'SESSION_INITIATED',
-        occurredAt: new Date(),
-        requestId: randomUUID(),
-        guestId: null,
-        crmId: null,
-        sessionId: null,
-        channel: null,
-        status: null,
-        reason: null,
-        expiresAt: null,
-      });
-      books.outbox.enqueue(event, transaction);
+      const event = transaction.appendEvent(someEvent({ type: 'SESSION_INITIATED' }));
+      enqueueDelivery(transaction, books.outbox.deliveryOf(event));
       return transaction.deliveries.at(-1)!;
     };
     const delivery = await books.writer.submit(enqueue);

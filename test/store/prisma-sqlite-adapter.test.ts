@@ -6,13 +6,14 @@ import { PrismaClient } from '../../src/generated/prisma/client.js';
 import { type OpenedDatabase, openDatabase } from '../../src/store/open-database.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
 import type { SqlValue } from '../../src/store/sql-values.js';
+import { closeWithWriter, writerOf } from './writer-of.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'adapter-'));
 let database: OpenedDatabase;
 
 function insert(table: string, row: Record<string, SqlValue>): void {
   const columns = Object.keys(row);
-  database.writer.run(
+  writerOf(database).run(
     `INSERT INTO "${table}" (${columns.map((name) => `"${name}"`)}) VALUES (${columns.map(() => '?')})`,
     ...Object.values(row),
   );
@@ -49,10 +50,10 @@ beforeAll(async () => {
   database = await openDatabase(`file:${join(directory, 'test.db')}`);
 });
 beforeEach(() => {
-  database.writer.exec('DELETE FROM "GuestSession"; DELETE FROM "WebhookDelivery"; DELETE FROM "MetricBucket"');
+  writerOf(database).exec('DELETE FROM "GuestSession"; DELETE FROM "WebhookDelivery"; DELETE FROM "MetricBucket"');
 });
 afterAll(async () => {
-  await database.close();
+  await closeWithWriter(database);
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -168,18 +169,18 @@ describe('what Prisma reads', () => {
 
 describe('Prisma beside the writer', () => {
   it('does not see, and does not wait for, what the writer has not committed', async () => {
-    database.writer.begin();
+    writerOf(database).begin();
     insert('GuestSession', session);
     expect(await database.prisma.guestSession.count()).toBe(0);
-    database.writer.rollback();
+    writerOf(database).rollback();
     expect(await database.prisma.guestSession.count()).toBe(0);
   });
 
   it('sees what is committed at once', async () => {
     for (let i = 1; i <= 20; i++) {
-      database.writer.begin();
+      writerOf(database).begin();
       insert('GuestSession', { ...session, id: `s${i}` });
-      database.writer.commit();
+      writerOf(database).commit();
       expect(await database.prisma.guestSession.count()).toBe(i);
     }
   });
@@ -231,7 +232,7 @@ describe('what goes wrong', () => {
   });
 
   it('has the code that Prisma gives it: a table that is not there is P2021', async () => {
-    const writer = database.writer;
+    const writer = writerOf(database);
     writer.exec('ALTER TABLE "MetricBucket" RENAME TO "Elsewhere"');
     await expect(database.prisma.metricBucket.count()).rejects.toMatchObject({ code: 'P2021' });
     writer.exec('ALTER TABLE "Elsewhere" RENAME TO "MetricBucket"');

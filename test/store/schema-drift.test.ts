@@ -27,8 +27,8 @@ it('a migration without a change of schema.prisma is found', async () => {
   const copy = join(directory, 'migrations');
   cpSync(migrations, copy, { recursive: true });
   cpSync(join(copy, '20261122150001_append_only'), join(copy, '20270101000000_more'), { recursive: true });
-  writeFileSync(join(copy, '20270101000000_more/migration.sql'), 'DROP INDEX "WebhookDelivery_requestId_idx";');
-  expect(await migrationDrift(copy, schema)).toMatch(/CREATE INDEX "WebhookDelivery_requestId_idx"/);
+  writeFileSync(join(copy, '20270101000000_more/migration.sql'), 'DROP INDEX "SessionEvent_requestId_idx";');
+  expect(await migrationDrift(copy, schema)).toMatch(/CREATE INDEX "SessionEvent_requestId_idx"/);
 });
 
 it('a migration that does not run is named', async () => {

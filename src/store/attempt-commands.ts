@@ -1,0 +1,124 @@
+import type { ErrorCode, PipelineStage } from '../errors.js';
+import type { AttemptEnding } from '../guest-session/attempt-ending.js';
+import type { CapacityCheck, Channel, RoutingPriority } from '../guest-session/ports.js';
+import type { AuditStatus } from './audit-chain.js';
+import type { LedgerTransaction, NewSessionEvent } from './ledger-transaction.js';
+import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
+
+/**
+ * How long an attempt in flight, or one whose outcome is unknown, holds its place when nothing else is learned of it: longer
+ * than any attempt takes, and short enough that a crash does not lock a guest out for a day.
+ */
+const UNCERTAIN_PLACE_MS = 3_600_000;
+
+/**
+ * Which of a guest's rows hold a place; to be asked with the guest's id and the time. Whoever gives a place up sets the time
+ * back, so that the index finds what is live and nothing else.
+ */
+export const HOLDS_A_PLACE = `"guestId" = ? AND "placeHeldUntil" > ? AND "status" IN ('PENDING', 'ACTIVE', 'UNKNOWN')`;
+
+/** The PENDING row to be. */
+export interface Reservation {
+  readonly maxConcurrentSessions: number;
+  readonly event: NewSessionEvent;
+  readonly session: {
+    readonly id: string;
+    readonly callerName: string;
+    readonly guestId: string;
+    readonly crmId: string | null;
+    readonly channel: Channel;
+    readonly priority: RoutingPriority;
+    readonly queueId: string;
+    readonly languagePreference: string;
+    readonly fingerprintHmac: string;
+    readonly createdAt: Date;
+    readonly fraudScore: number | null;
+  };
+}
+
+/** Takes a place by writing the PENDING row, if one is free. @returns how many were taken before */
+export function reservePlace(transaction: LedgerTransaction, reservation: Reservation): number {
+  const { session, event, maxConcurrentSessions } = reservation;
+  const now = new Date();
+  const sql = `SELECT count(*) AS "places" FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
+  const places = transaction.db.get<{ places: number }>(sql, session.guestId, now)?.places ?? 0;
+  if (places >= maxConcurrentSessions) return places;
+  const placeHeldUntil = new Date(now.getTime() + UNCERTAIN_PLACE_MS);
+  transaction.insert('GuestSession', { ...session, status: 'PENDING', placeHeldUntil });
+  transaction.appendEvent(event);
+  return places;
+}
+
+/** All that one attempt writes at its end. */
+export interface AttemptClose {
+  readonly ending: AttemptEnding;
+  readonly status: AuditStatus;
+  /** Whether there is a row to update. */
+  readonly reserved: boolean;
+  readonly actor: string;
+  readonly guestId: string | null;
+  readonly fraudScore: number | null;
+  readonly posts: number;
+  readonly capacityCheck: CapacityCheck | null;
+  readonly stageDurationsMs: ReadonlyMap<PipelineStage, number>;
+  readonly event: NewSessionEvent;
+  /** The webhook that tells of it; null where nobody is told. */
+  readonly delivery: NewDelivery | null;
+}
+
+/** Closes an attempt: session, event, audit entry, webhook and metrics. @returns the sequence of the event */
+export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose): number {
+  const { ending, status, event, posts, fraudScore, delivery } = close;
+  const { requestId } = event;
+  if (close.reserved) updateSession(transaction, close);
+  const { sequence } = transaction.appendEvent(event);
+  transaction.appendAudit({
+    requestId,
+    kind: 'SESSION_INITIATION',
+    status,
+    reason: ending.reason,
+    errorCode: ending.errorCode,
+    guestId: close.guestId,
+    sessionId: ending.sessionId,
+    actor: close.actor,
+    durationMs: ending.durationMs,
+    fraudScore,
+    attempts: posts,
+    capacityCheck: close.capacityCheck,
+    crmSynced: null,
+  });
+  if (delivery) enqueueDelivery(transaction, delivery);
+  const { durationMs, errorCode } = ending;
+  const { stageDurationsMs } = close;
+  transaction.measurements.push({
+    of: 'attempt',
+    at: event.occurredAt,
+    status,
+    errorCode,
+    durationMs,
+    stageDurationsMs,
+  });
+  return sequence;
+}
+
+function updateSession({ db }: LedgerTransaction, { ending, posts, event, delivery }: AttemptClose): void {
+  db.run(
+    `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
+       "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ? WHERE "id" = ?`,
+    ending.sessionStatus,
+    ending.sessionId,
+    ending.expiresAt,
+    placeHeldUntil(ending),
+    ending.durationMs,
+    posts,
+    ending.errorCode satisfies ErrorCode | null,
+    delivery ? 'PENDING' : 'DISABLED',
+    event.requestId,
+  );
+}
+
+function placeHeldUntil({ sessionStatus, expiresAt }: AttemptEnding): Date {
+  const now = new Date();
+  if (sessionStatus === 'ACTIVE') return expiresAt ?? now;
+  return sessionStatus === 'UNKNOWN' ? new Date(now.getTime() + UNCERTAIN_PLACE_MS) : now;
+}

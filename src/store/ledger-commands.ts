@@ -1,0 +1,22 @@
+import { closeAttempt, reservePlace } from './attempt-commands.js';
+import { expireSessions } from './expiry-commands.js';
+import { claimDeliveries, recordTry, releaseAbandonedDeliveries, releaseDelivery } from './outbox-commands.js';
+
+/**
+ * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
+ * to the thread that writes.
+ */
+export const LEDGER_COMMANDS = {
+  reservePlace,
+  closeAttempt,
+  expireSessions,
+  claimDeliveries,
+  releaseDelivery,
+  releaseAbandonedDeliveries,
+  recordTry,
+} as const;
+
+type Commands = typeof LEDGER_COMMANDS;
+export type CommandName = keyof Commands;
+export type CommandArguments<Name extends CommandName> = Parameters<Commands[Name]>[1];
+export type CommandResult<Name extends CommandName> = ReturnType<Commands[Name]>;

@@ -1,0 +1,103 @@
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Committed, ExecuteOptions, Ledger } from './ledger.js';
+import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
+import type { FromThread, Order, ToThread } from './ledger-thread.js';
+
+/** From both src/store and dist/store: a thread runs what was built. */
+const THREAD = fileURLToPath(new URL('../../dist/store/ledger-thread.js', import.meta.url));
+
+interface Waiting {
+  resolve(value: never): void;
+  reject(error: unknown): void;
+}
+
+/** The ledger in a thread of its own: commands go there in batches, one for each turn of the event loop. */
+export class ThreadedLedger implements Ledger, AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #listeners: ((committed: Committed) => void)[] = [];
+  readonly #waiting = new Map<number, Waiting>();
+  #eventSequence: number;
+  #orders: Order[] = [];
+  #nextNumber = 1;
+  #turn: NodeJS.Immediate | null = null;
+  #failure: Error | null = null;
+
+  private constructor(worker: Worker, eventSequence: number) {
+    this.#worker = worker;
+    this.#eventSequence = eventSequence;
+    worker.on('message', (message: FromThread) => this.#receive(message));
+    worker.on('error', (error: Error) => this.#fail(error));
+    worker.on('exit', () => this.#fail(new Error('the ledger is closed')));
+  }
+
+  /** @param path a database that is up to date, with its lock held by this process */
+  static async start(path: string): Promise<ThreadedLedger> {
+    const worker = new Worker(THREAD, { workerData: { path } });
+    const [message] = (await once(worker, 'message')) as [FromThread];
+    if (!('ready' in message)) throw new Error('the ledger thread did not say that it is ready');
+    return new ThreadedLedger(worker, message.ready.eventSequence);
+  }
+
+  get eventSequence(): number {
+    return this.#eventSequence;
+  }
+
+  onCommit(listener: (committed: Committed) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  execute<Name extends CommandName>(
+    command: Name,
+    argument: CommandArguments<Name>,
+    options?: ExecuteOptions,
+  ): Promise<CommandResult<Name>> {
+    return new Promise<CommandResult<Name>>((resolve, reject) => {
+      if (this.#failure) {
+        reject(this.#failure);
+        return;
+      }
+      const number = this.#nextNumber++;
+      this.#waiting.set(number, { resolve, reject });
+      this.#orders.push({ number, command, argument, options });
+      this.#turn ??= setImmediate(() => this.#send());
+    });
+  }
+
+  #send(): void {
+    this.#turn = null;
+    const orders = this.#orders;
+    this.#orders = [];
+    if (orders.length > 0) this.#worker.postMessage({ orders } satisfies ToThread);
+  }
+
+  #receive(message: FromThread): void {
+    if ('ready' in message) return;
+    const { replies, events, deliveries } = message;
+    this.#eventSequence = events.at(-1)?.sequence ?? this.#eventSequence;
+    for (const listener of this.#listeners) listener({ events, deliveries });
+    for (const reply of replies) {
+      const waiting = this.#waiting.get(reply.number);
+      this.#waiting.delete(reply.number);
+      if ('error' in reply) waiting?.reject(reply.error);
+      else waiting?.resolve(reply.value as never);
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+
+  /** Commits what is queued and ends the thread. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#failure) return;
+    if (this.#turn) clearImmediate(this.#turn);
+    this.#send();
+    const exited = once(this.#worker, 'exit');
+    this.#worker.postMessage({ end: true } satisfies ToThread);
+    await exited;
+  }
+}

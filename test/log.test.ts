@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const LOG = new URL('../dist/log.js', import.meta.url).href;
+
+/** What a program that logs writes to each of its outputs. */
+async function logged(level: string, statements: string) {
+  const program = `import { createLog } from ${JSON.stringify(LOG)}; const log = createLog('${level}'); ${statements}`;
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+  return {
+    stdout,
+    lines: stderr
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line)),
+  };
+}
+
+describe('the log', () => {
+  it('goes to standard error as JSON lines, whole even when the program ends at once', async () => {
+    const { stdout, lines } = await logged(
+      'info',
+      "log.info({ requestId: 'r' }, 'hello'); log.error({ err: new Error('oh') }, 'broken'); process.exit(0);",
+    );
+
+    expect(stdout).toBe('');
+    expect(lines).toMatchObject([
+      { level: 30, requestId: 'r', msg: 'hello' },
+      { level: 50, msg: 'broken', err: { message: 'oh', stack: expect.stringContaining('Error: oh') } },
+    ]);
+  });
+
+  it('leaves out what is below its level', async () => {
+    const { lines } = await logged('warn', "log.info('no'); log.warn('yes'); log.debug('no');");
+    const { lines: none } = await logged('silent', "log.fatal('no');");
+
+    expect(lines.map(({ msg }) => msg)).toEqual(['yes']);
+    expect(none).toEqual([]);
+  });
+
+  it('redacts every known place of a credential, should one ever be passed in', async () => {
+    const secret = 'canary-4711';
+    const { lines } = await logged(
+      'trace',
+      `const s = '${secret}';
+       log.info({ authorization: s, clientToken: s, clientSecret: s, deviceFingerprint: s }, 'a');
+       log.info({ headers: { authorization: s }, payload: { clientToken: s }, input: { deviceFingerprint: s }, settings: { clientSecret: s } }, 'b');
+       log.info({ err: Object.assign(new Error('x'), { authorization: s, clientToken: s, clientSecret: s, deviceFingerprint: s }) }, 'c');`,
+    );
+
+    expect(lines).toHaveLength(3);
+    expect(JSON.stringify(lines)).not.toContain(secret);
+    expect(lines[1]).toMatchObject({ headers: { authorization: '[redacted]' } });
+  });
+});
