@@ -64,8 +64,9 @@ async function main(options) {
 
 /** @param {import('./lib/report.mjs').Comparison[]} compared */
 function report(compared) {
-  const fast = compared.filter(({ delayMs }) => delayMs === 0);
-  const slow = compared.filter(({ delayMs }) => delayMs > 0);
+  const byClients = compared.toSorted((one, other) => one.clients - other.clients);
+  const fast = byClients.filter(({ delayMs }) => delayMs === 0);
+  const slow = byClients.filter(({ delayMs }) => delayMs > 0);
   if (fast.length > 0) {
     print(table('CXone answers at once', fast));
     print(rateVerdicts(fast));

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { identify } from './access/api-keys.js';
-import type { Settings } from './config.js';
+import { isLoopback, type Settings } from './config.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
 import { webhookBody } from './crm/webhook-body.js';
@@ -40,6 +40,8 @@ import { Teardown } from './teardown.js';
 /** What a test or an embedding program may put in place of the usual. */
 export interface Overrides {
   readonly log?: Logger;
+  /** Called when the process can do no more good: by default it stays up, unready. */
+  readonly onFatal?: () => void;
 }
 
 /** The product without its HTTP surface: pipeline, ledger, outbox, and the sandbox where there is no tenant. */
@@ -49,6 +51,8 @@ export interface Engine extends AsyncDisposable {
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
+  /** False when nothing can be written any more. */
+  isHealthy(): boolean;
 }
 
 /** Opens everything that opening a session takes. Disposing of it finishes what is under way and closes in reverse order. */
@@ -65,6 +69,12 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     teardown.defer(() => database.close());
     const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
     const ledger = teardown.use(await ThreadedLedger.start(database.path));
+    let isHealthy = true;
+    ledger.onFailure((error) => {
+      isHealthy = false;
+      log.fatal({ err: error }, 'the ledger thread died: nothing can be written any more');
+      overrides.onFatal?.();
+    });
     const events = new EventReader(database.prisma);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events));
@@ -117,6 +127,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
+      isHealthy: () => isHealthy,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -143,6 +154,10 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');
       return caller;
     };
+    // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
+    const acceptsHost = (host = '') =>
+      config.apiKeys.length > 0 ||
+      (URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')));
     const schema = buildGraphqlSchema();
     const apollo = await startApollo(schema, log);
     teardown.defer(() => apollo.stop());
@@ -152,10 +167,14 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         port: config.port,
         apollo,
         createContext: (authorization) => createContext(authenticate(authorization), services),
+        acceptsHost,
+        isHealthy: () => engine.isHealthy(),
         playgroundDirectory: fileURLToPath(new URL('../dist/playground', import.meta.url)),
       }),
     );
-    teardown.use(attachSubscriptions(server.app.server, { path: GRAPHQL_PATH, schema, services, authenticate, log }));
+    teardown.use(
+      attachSubscriptions(server.app.server, { path: GRAPHQL_PATH, schema, services, authenticate, acceptsHost, log }),
+    );
     teardown.defer(() => server.stopListening());
     return { url: server.url, engine, [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose]() };
   } catch (error) {

@@ -61,7 +61,7 @@ interface SecretValues {
 }
 
 /** What must never print: the fields are hidden from JSON and from `console.log`. */
-export class Secrets {
+class Secrets {
   // Private to the running program, not to the compiler alone: no copy, clone or inspection of this object has them.
   readonly #values: SecretValues;
 
@@ -92,7 +92,11 @@ export interface Settings {
 }
 
 const whole = (least: number, most: number) =>
-  z.coerce.number<string>('must be a whole number').int('must be a whole number').min(least).max(most);
+  z.coerce
+    .number<string>('must be a whole number')
+    .int('must be a whole number')
+    .min(least, `must be at least ${least}`)
+    .max(most, `must be at most ${most}`);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' });
 
 const apiKeys = z
@@ -168,7 +172,7 @@ const environment = z.object({
   CREATE_DEADLINE_MS: whole(1, 300_000).default(15_000),
   CRM_WEBHOOK_URL: httpUrl.optional(),
   CRM_WEBHOOK_SECRET: webhookSecrets.optional(),
-  CRM_TIMEOUT_MS: whole(1, 120_000).default(5000),
+  CRM_TIMEOUT_MS: whole(1, 20_000).default(5000),
   CRM_CONCURRENCY: whole(1, 256).default(8),
   CRM_RETRY_SCHEDULE: retrySchedule.default([5, 30, 120, 600]),
   FRAUD_THRESHOLD: whole(0, 100).default(75),
@@ -226,7 +230,7 @@ function contradictions(given: Record<string, string | undefined>): string[] {
 }
 
 /** 127.0.0.0/8, ::1 and `localhost`. */
-const isLoopback = (host: string): boolean =>
+export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 
 function toSettings(env: z.output<typeof environment>): Settings {

@@ -6,7 +6,7 @@ import { startMessage } from './start-message.js';
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 try {
-  const app = await createApp(loadSettings());
+  const app = await createApp(loadSettings(), { onFatal: () => process.exit(1) });
   console.log(startMessage(app));
 
   const stop = async () => {

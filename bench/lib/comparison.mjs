@@ -5,14 +5,17 @@ import { median, percentile, ratios } from './statistics.mjs';
 
 /** @typedef {{ clients: number, delayMs: number, aim: number }} Setting */
 
-/** What we compare, and what we want of it: b/a of the rates, or of the latency where CXone is slow. */
+/**
+ * What we compare, and what we want of it: b/a of the rates, or of the latency where CXone is slow. The many clients come
+ * first: it takes V8 thousands of sessions to compile all that is hot, and a server in use is as warm as that.
+ */
 const FAST = [
-  { clients: 1, delayMs: 0, aim: 1 },
   { clients: 50, delayMs: 0, aim: 1.3 },
+  { clients: 1, delayMs: 0, aim: 1 },
 ];
 const SLOW = [
-  { clients: 1, delayMs: 50, aim: 1.25 },
   { clients: 50, delayMs: 50, aim: 1.25 },
+  { clients: 1, delayMs: 50, aim: 1.25 },
 ];
 
 /**
@@ -24,7 +27,7 @@ export function settingsFor(only) {
   return only === 'slow' ? SLOW : FAST.filter(({ clients }) => String(clients) === only);
 }
 
-const WARM_UP_MS = 2_000;
+const WARM_UP_MS = 4_000;
 /** The code is warm by then; this is for the connections. */
 const SETTING_WARM_UP_MS = 300;
 

@@ -4,7 +4,7 @@ import { BuiltServer } from './built-server.mjs';
 import { serverFlow } from './flows.mjs';
 import { selfTimes } from './self-times.mjs';
 
-const WARM_UP_MS = 3_000;
+const WARM_UP_MS = 5_000;
 const SHOWN = 15;
 
 /**
@@ -36,28 +36,44 @@ export async function profileServer({ directory, standIn, start, cleanups, clien
   const to = monotonicMicroseconds();
   await server.stop(); // it writes the profile as it ends
 
-  const [file] = readdirSync(profiles);
-  if (!file) throw new Error('the server left no profile: did it end by process.exit or a signal?');
-  const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), 'utf8')), { from, to });
+  const files = readdirSync(profiles).sort((a, b) => threadOf(a) - threadOf(b));
+  if (files.length === 0) throw new Error('the server left no profile: did a signal end it?');
+  const sessions = rate * seconds;
+  const threads = files.map((file) => {
+    const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), 'utf8')), { from, to });
+    return describe(threadOf(file) === 0 ? 'The main thread' : `Thread ${threadOf(file)}`, times, sessions);
+  });
   rmSync(profiles, { recursive: true });
-  return describe(times, { clients, rate, drainMs, cpuPerSessionMs, sessions: rate * seconds });
+  return [
+    `${clients} client(s), ${rate.toFixed(0)} sessions/s while profiled, ${cpuPerSessionMs?.toFixed(2) ?? '–'} ms CPU per session (all threads)`,
+    `The CRM had all webhooks ${drainMs.toFixed(0)} ms after the last answer, which is part of the profile.`,
+    'Shares are of the time that the thread was busy, waits for the disk included; µs are per session.',
+    '"native" is what calls into C++ took.',
+    '',
+    ...threads,
+  ].join('\n');
 }
+
+/** `CPU.date.time.pid.thread.sequence.cpuprofile`; the main thread is 0. */
+const threadOf = (file) => Number(file.split('.')[4]);
 
 /** The clock that V8 stamps its samples with. */
 const monotonicMicroseconds = () => Number(process.hrtime.bigint() / 1000n);
 
-/** @param {ReturnType<typeof selfTimes>} times */
-function describe({ packages, functions, busyUs, totalUs }, { clients, rate, drainMs, cpuPerSessionMs, sessions }) {
-  const row = ([name, us]) => {
+/**
+ * @param {string} name
+ * @param {ReturnType<typeof selfTimes>} times
+ * @param {number} sessions
+ */
+function describe(name, { packages, functions, busyUs, totalUs }, sessions) {
+  const row = ([place, us]) => {
     const share = ((us / busyUs) * 100).toFixed(1).padStart(5);
-    return `${share} % ${(us / sessions).toFixed(1).padStart(7)} µs  ${name}`;
+    return `${share} % ${(us / sessions).toFixed(1).padStart(7)} µs  ${place}`;
   };
   return [
-    `${clients} client(s), ${rate.toFixed(0)} sessions/s while profiled, ${cpuPerSessionMs?.toFixed(2) ?? '–'} ms CPU per session (all threads)`,
-    `the CRM had all webhooks ${drainMs.toFixed(0)} ms after the last answer, which is part of the profile`,
-    `main thread busy ${((busyUs / totalUs) * 100).toFixed(0)} % of the time, waits for the disk included; shares are of that, µs are per session`,
+    `${name}: busy ${((busyUs / totalUs) * 100).toFixed(0)} % of the time, ${(busyUs / sessions).toFixed(0)} µs per session`,
     '',
-    `Self time by package, the first ${SHOWN}; "native" is what its calls into C++ took`,
+    `Self time by package, the first ${SHOWN}`,
     ...packages.slice(0, SHOWN).map(row),
     '',
     `Self time by function, the first ${SHOWN}`,

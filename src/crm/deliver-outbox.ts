@@ -6,9 +6,11 @@ import { nextTryAt } from './retry-schedule.js';
 const POLL_INTERVAL_MS = 500;
 /** Above this, new deliveries are left in the database until there is room. */
 const MAX_WAITING = 1_000;
+/** New ones may take half of that, so that what is due again gets its turn however much is new. */
+const MAX_WAITING_NEW = MAX_WAITING / 2;
 const POLL_BATCH = 100;
 /** What must be left of a lease for a try to begin: more than a try takes. */
-const LEAST_LEASE_MS = 10_000;
+const LEAST_LEASE_MS = 25_000;
 
 export interface OutboxWorkerSettings {
   readonly concurrency: number;
@@ -32,7 +34,7 @@ export class OutboxWorker implements AsyncDisposable {
   readonly #waiting: ClaimedDelivery[] = [];
   readonly #unfinished = new Set<Promise<unknown>>();
   #posting = 0;
-  #polling: Promise<void> = Promise.resolve();
+  #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
 
@@ -47,12 +49,14 @@ export class OutboxWorker implements AsyncDisposable {
     await this.#outbox.releaseAbandoned();
     this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries));
     this.#timer = setInterval(() => {
-      this.#polling = this.#poll();
+      this.#polling ??= this.#poll().finally(() => {
+        this.#polling = null;
+      });
     }, POLL_INTERVAL_MS);
   }
 
   #accept(deliveries: readonly ClaimedDelivery[]): void {
-    const room = this.#isStopping ? 0 : Math.max(0, MAX_WAITING - this.#waiting.length);
+    const room = this.#isStopping ? 0 : Math.max(0, MAX_WAITING_NEW - this.#waiting.length);
     this.#waiting.push(...deliveries.slice(0, room));
     this.#handBack(deliveries.slice(room));
     this.#fill();
@@ -63,7 +67,7 @@ export class OutboxWorker implements AsyncDisposable {
   }
 
   async #poll(): Promise<void> {
-    if (this.#waiting.length > 0) return; // there is work enough
+    if (this.#waiting.length >= MAX_WAITING) return; // there is work enough
     try {
       this.#waiting.push(...(await this.#outbox.claimDue(POLL_BATCH)));
       this.#fill();

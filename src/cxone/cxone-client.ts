@@ -47,7 +47,7 @@ export class CxoneClient implements Cxone {
       if (answer.status === 403 || answer.status === 404) return 'SKIPPED';
       if (answer.status >= 500) throw unavailable(describe(answer), deadline);
       if (!isSuccess(answer)) throw new AttemptError('CXONE_REJECTED', { detail: describe(answer) });
-      return readSessions(answer);
+      return readSessions(answer, guestId);
     });
   }
 
@@ -112,15 +112,20 @@ function readCreated(answer: Answer): CreatedSession {
   return { sessionId, clientToken: token, expiresAt: expiry };
 }
 
-function readSessions(answer: Answer): UpstreamSession[] {
+function readSessions(answer: Answer, guestId: GuestId): UpstreamSession[] {
   const { items } = (parseJson(answer) ?? {}) as Partial<ListSessionsResponse>;
   if (!Array.isArray(items) || !items.every((item) => isText(item?.sessionId))) {
     throw new AttemptError('CXONE_CONTRACT_BROKEN', { detail: 'the session list has no readable items' });
   }
-  return items.map((item) => {
-    const requestId = item.routing?.attributes?.requestId;
-    return { sessionId: item.sessionId, requestId: isText(requestId) ? requestId : null };
-  });
+  const sessions = new Map<string, UpstreamSession>();
+  for (const { sessionId, guestId: owner, status, routing } of items) {
+    // A tenant that ignores our query must not have other guests' sessions, or ended ones, counted against this one.
+    if (typeof owner === 'string' && owner.toLowerCase() !== guestId) continue;
+    if (typeof status === 'string' && status.toLowerCase() !== 'active') continue;
+    const requestId = routing?.attributes?.requestId;
+    sessions.set(sessionId, { sessionId, requestId: isText(requestId) ? requestId : null });
+  }
+  return [...sessions.values()];
 }
 
 /** An id that survives every store, header and log as it is. */

@@ -26,6 +26,8 @@ export interface SubscriptionServerOptions {
   readonly services: Services;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
   authenticate(authorization: string | undefined): KnownCaller;
+  /** Whether requests to this `Host` are ours to answer. */
+  acceptsHost(host: string | undefined): boolean;
   readonly log: { error(fields: object, message: string): void };
 }
 
@@ -80,6 +82,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
+    else if (!options.acceptsHost(request.headers.host)) refuse(socket, '421 Misdirected Request');
     else if (!isSameOrigin(request)) refuse(socket, '403 Forbidden');
     else sockets.handleUpgrade(request, socket, head, (webSocket) => serve(webSocket, protocol, log));
   };

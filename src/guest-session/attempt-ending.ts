@@ -25,7 +25,8 @@ export function endingOf(attempt: Attempt, outcome: Outcome): AttemptEnding {
       sessionId,
       expiresAt,
       errorCode: null,
-      reason: null,
+      // A session that was opened unscored must not look like one of a harmless guest.
+      reason: attempt.risk?.degraded ? `the fraud check was skipped: ${attempt.risk.reasons.join(', ')}` : null,
       durationMs,
     };
   }

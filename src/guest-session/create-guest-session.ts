@@ -49,7 +49,9 @@ async function establish(
   await attempt.during('CAPACITY', async () => {
     const upstream = await cxone.listActiveSessions(request.guestId, deadline);
     attempt.capacityCheck = upstream === 'SKIPPED' ? 'SKIPPED' : 'CHECKED';
-    // Ours are read after CXone's: a session that is opened in between is then seen at least once.
+    // Where CXone knows of no session, the reservation has counted all there is. Ours are read after CXone's: a session that
+    // is opened in between is then seen at least once.
+    if (upstream.length === 0) return;
     checkCapacity(requestId, upstream, ledger.heldPlaces(request.guestId), rules.maxConcurrentSessions);
   });
   const payload = buildSessionPayload(request, requestId, attempt.openedAt);

@@ -86,8 +86,21 @@ const isOneOf = (values: object, value: unknown): boolean => typeof value === 's
 const isPrintable = (value: unknown, maxLength: number): boolean =>
   typeof value === 'string' && value.trim() !== '' && value.length <= maxLength && PRINTABLE.test(value);
 
+const canonicalTags = new Map<string, string | null>();
+const MAX_KNOWN_TAGS = 1_000;
+
+/** Null for what is no language tag. Few are ever used, and canonicalising is dear, so answers are remembered. */
 function canonicalLanguageTag(tag: unknown): string | null {
   if (typeof tag !== 'string' || tag.length > MAX_LANGUAGE_TAG_LENGTH) return null;
+  const known = canonicalTags.get(tag);
+  if (known !== undefined) return known;
+  if (canonicalTags.size >= MAX_KNOWN_TAGS) canonicalTags.clear();
+  const canonical = canonicalise(tag);
+  canonicalTags.set(tag, canonical);
+  return canonical;
+}
+
+function canonicalise(tag: string): string | null {
   try {
     return Intl.getCanonicalLocales(tag)[0] ?? null;
   } catch {

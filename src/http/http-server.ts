@@ -1,8 +1,7 @@
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import fastifyHelmet from '@fastify/helmet';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
 import { StartupError } from '../errors.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
@@ -19,6 +18,10 @@ export interface HttpServerOptions<Context extends object> {
   /** Who asks, from the `Authorization` header; throws for nobody. */
   createContext(authorization: string | undefined): Context;
   readonly playgroundDirectory: string;
+  /** Whether requests to this `Host` are ours to answer. */
+  acceptsHost(host: string | undefined): boolean;
+  /** False once requests should go elsewhere. */
+  isHealthy(): boolean;
 }
 
 /** The server's HTTP, listening. Disposing of it drains: what was accepted is answered. */
@@ -31,11 +34,23 @@ export interface HttpServer extends AsyncDisposable {
 
 export const GRAPHQL_PATH = '/graphql';
 
+/** What helmet sends, for answers that are no pages; the playground has its own. Constant, since each request pays for them. */
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
 /** @throws StartupError when it cannot listen there */
 export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
-  const { host, port, apollo, createContext, playgroundDirectory } = options;
+  const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy } = options;
   const app = fastify({ bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, requestTimeout: 30_000 });
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
@@ -47,16 +62,24 @@ export async function startHttpServer<Context extends object>(
     closed ??= drain(app, connections);
   };
 
-  await app.register(fastifyHelmet, { contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } } });
-  registerHealth(app, () => closed === null);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(SECURITY_HEADERS);
+    if (acceptsHost(request.headers.host)) done();
+    else void reply.code(421).send({ error: 'This server does not answer to that host name.' });
+  });
+  registerHealth(app, () => (closed ? 'draining' : isHealthy() ? 'ready' : 'failed'));
+  app.setErrorHandler((error: FastifyError, _request, reply) => {
+    // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
+    const status = error.statusCode ?? 500;
+    const message = status < 500 ? error.message : 'Something went wrong on our side.';
+    const code = status < 500 ? 'BAD_REQUEST' : 'INTERNAL_SERVER_ERROR';
+    void reply.code(status).send({ errors: [{ message, extensions: { code } }] });
+  });
   await registerPlayground(app, { directory: playgroundDirectory });
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    handler: fastifyApolloHandler(apollo, { context: async (request) => createContext(request.headers.authorization) }),
-  });
-  app.addHook('onSend', async (_request, reply) => {
-    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
+    handler: fastifyApolloHandler(apollo, { context: async ({ headers }) => createContext(headers.authorization) }),
   });
 
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {

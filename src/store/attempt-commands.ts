@@ -102,9 +102,9 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
 }
 
 function updateSession({ db }: LedgerTransaction, { ending, posts, event, delivery }: AttemptClose): void {
-  db.run(
+  const updated = db.run(
     `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
-       "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ? WHERE "id" = ?`,
+       "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ? WHERE "id" = ? AND "status" = 'PENDING'`,
     ending.sessionStatus,
     ending.sessionId,
     ending.expiresAt,
@@ -115,6 +115,7 @@ function updateSession({ db }: LedgerTransaction, { ending, posts, event, delive
     delivery ? 'PENDING' : 'DISABLED',
     event.requestId,
   );
+  if (updated !== 1) throw new Error(`the attempt ${event.requestId} was closed before`);
 }
 
 function placeHeldUntil({ sessionStatus, expiresAt }: AttemptEnding): Date {

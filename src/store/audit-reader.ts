@@ -94,6 +94,9 @@ export class AuditReader {
       reason,
       head,
     });
+    if (previousHash === null && (await this.after(from - 1, 1)).length === 0) {
+      return { ok: true, checked: 0, firstBrokenSequence: null, reason: null, head: null }; // all of it lies behind the end
+    }
     if (previousHash === null) return broken(from - 1, 'the entry before the first is missing');
 
     for (;;) {

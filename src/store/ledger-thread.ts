@@ -58,7 +58,6 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
       await writer[Symbol.asyncDispose]();
       // Closed one turn later, when the last answers are on their way.
       setImmediate(() => {
-        db.exec('PRAGMA optimize');
         db.close();
         port.close();
       });

@@ -3,8 +3,8 @@ import { v7 as uuidv7 } from 'uuid';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 
-/** How long a worker may be silent about a delivery before it is due again. */
-const LEASE_MS = 30_000;
+/** How long a worker may be silent about a delivery before it is due again: longer than a wait and a try (CRM_TIMEOUT_MS). */
+const LEASE_MS = 60_000;
 
 /** Which deliveries are due; to be asked with the time. */
 export const IS_DUE = `"status" = 'PENDING' AND "nextAttemptAt" <= ?`;

@@ -23,25 +23,32 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   #nextNumber = 1;
   #turn: NodeJS.Immediate | null = null;
   #failure: Error | null = null;
+  #isEnding = false;
+  #onFailure: (error: Error) => void = () => undefined;
 
   private constructor(worker: Worker, eventSequence: number) {
     this.#worker = worker;
     this.#eventSequence = eventSequence;
     worker.on('message', (message: FromThread) => this.#receive(message));
     worker.on('error', (error: Error) => this.#fail(error));
-    worker.on('exit', () => this.#fail(new Error('the ledger is closed')));
+    worker.on('exit', () => this.#fail(new Error('the ledger has ended')));
   }
 
   /** @param path a database that is up to date, with its lock held by this process */
   static async start(path: string): Promise<ThreadedLedger> {
-    const worker = new Worker(THREAD, { workerData: { path } });
-    const [message] = (await once(worker, 'message')) as [FromThread];
-    if (!('ready' in message)) throw new Error('the ledger thread did not say that it is ready');
+    const worker = new Worker(THREAD, { workerData: { path }, execArgv: [] });
+    const [message] = (await Promise.race([once(worker, 'message'), once(worker, 'exit')])) as [FromThread | number];
+    if (typeof message === 'number' || !('ready' in message)) throw new Error('the ledger thread did not start');
     return new ThreadedLedger(worker, message.ready.eventSequence);
   }
 
   get eventSequence(): number {
     return this.#eventSequence;
+  }
+
+  /** Hears when the thread dies: nothing can be written any more. */
+  onFailure(listener: (error: Error) => void): void {
+    this.#onFailure = listener;
   }
 
   onCommit(listener: (committed: Committed) => void): void {
@@ -86,6 +93,7 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   }
 
   #fail(error: Error): void {
+    if (!this.#failure && !this.#isEnding) this.#onFailure(error);
     this.#failure ??= error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
@@ -94,6 +102,7 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   /** Commits what is queued and ends the thread. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure) return;
+    this.#isEnding = true;
     if (this.#turn) clearImmediate(this.#turn);
     this.#send();
     const exited = once(this.#worker, 'exit');

@@ -1,20 +1,28 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import ts from 'typescript';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const EXAMPLE = `${ROOT}examples/library/open-session.ts`;
 
-/** Runs the example as a program of its own, which finds the built package by its name, as a user's program does. */
+/** Runs the example in a project of its own, which has the built package as a dependency by path. */
 async function run(): Promise<{ stdout: string; stderr: string }> {
+  const project = mkdtempSync(join(tmpdir(), 'library-example-'));
+  onTestFinished(() => rmSync(project, { recursive: true, force: true }));
+  mkdirSync(join(project, 'node_modules'));
+  symlinkSync(ROOT, join(project, 'node_modules', 'cxone-guest-sessions'), 'junction');
   const { outputText } = ts.transpileModule(readFileSync(EXAMPLE, 'utf8'), {
     compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
   });
-  const args = ['--input-type=module', '--eval', outputText];
-  return promisify(execFile)(process.execPath, args, { cwd: ROOT, env: { PATH: process.env.PATH }, timeout: 15_000 });
+  const program = join(project, 'open-session.mjs');
+  writeFileSync(program, outputText);
+  const environment = { PATH: process.env.PATH, TMPDIR: project };
+  return promisify(execFile)(process.execPath, [program], { cwd: project, env: environment, timeout: 15_000 });
 }
 
 describe('examples/library/open-session.ts', () => {

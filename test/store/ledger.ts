@@ -33,7 +33,7 @@ export interface Books extends AsyncDisposable {
 export const CAP = 5;
 
 /** A directory that goes with the test. */
-export function temporaryDirectory(): string {
+function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'ledger-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;

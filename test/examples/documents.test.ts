@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { ErrorCode } from '../../src/errors.js';
+import { type AuditContent, GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+
+/** The text below a heading of README.md, up to the next one of its level. */
+const section = (heading: string): string => read('README.md').split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+
+/** What stands in the first column of a table, where it is code. */
+const firstColumn = (text: string): string[] => [...text.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name!);
+
+describe('README.md', () => {
+  it('has every setting that config.ts reads, and no other', () => {
+    const settings = [...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z_]+): /gm)].map(([, name]) => name!);
+
+    expect(settings.length).toBeGreaterThan(20);
+    expect(firstColumn(section('Settings')).sort()).toEqual(settings.sort());
+  });
+
+  it('says of every error code what to do', () => {
+    const [userErrors] = section('Errors, and what to do about them').split('"Later" and "yes"');
+
+    expect(firstColumn(userErrors ?? '').sort()).toEqual(Object.keys(ErrorCode).sort());
+  });
+
+  it('names every npm script that exists, and none that does not', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = [...read('README.md').matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
+
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+    expect(Object.keys(scripts).filter((name) => !['start', 'test', ...named].includes(name))).toEqual([]);
+  });
+});
+
+describe('docs/', () => {
+  const documents = [
+    'README.md',
+    'CHANGELOG.md',
+    ...['docs', 'docs/adr'].flatMap((folder) =>
+      readdirSync(join(ROOT, folder))
+        .filter((name) => name.endsWith('.md'))
+        .map((name) => `${folder}/${name}`),
+    ),
+  ];
+
+  it.each(documents)('leads to files that exist from %s', (document) => {
+    const links = [...read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
+
+    expect(links.filter((path) => !existsSync(join(ROOT, dirname(document), path)))).toEqual([]);
+  });
+
+  it('names files and tests that exist', () => {
+    const paths = documents.flatMap((document) =>
+      [...read(document).matchAll(/`((?:src|test)\/[\w./-]+)`/g)].map(([, path]) => path!),
+    );
+
+    expect(paths.length).toBeGreaterThan(20);
+    expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it('has a test vector of the audit chain that this program and plain SHA-256 agree with', () => {
+    const vector = read('docs/audit.md').split('## A test vector')[1]?.split('## A verifier')[0] ?? '';
+    const lines = vector.split('\n');
+    const entries = lines.filter((line) => line.startsWith('{'));
+    const hashes = lines.filter((line) => /^[0-9a-f]{64}$/.test(line));
+    const chain = (link: (previousHash: string, entry: string) => string) => {
+      let previousHash = GENESIS_HASH;
+      return entries.map((entry) => {
+        previousHash = link(previousHash, entry);
+        return previousHash;
+      });
+    };
+
+    expect(entries).toHaveLength(2);
+    expect(
+      chain((previous, entry) =>
+        createHash('sha256')
+          .update(previous + entry)
+          .digest('hex'),
+      ),
+    ).toEqual(hashes);
+    const ours = (previous: string, line: string) => {
+      const entry = JSON.parse(line) as AuditContent & { timestamp: string };
+      return hashEntry(previous, { ...entry, timestamp: new Date(entry.timestamp) });
+    };
+    expect(chain(ours)).toEqual(hashes);
+  });
+});
