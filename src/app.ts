@@ -15,6 +15,7 @@ import { unauthenticated } from './graphql/error-format.js';
 import { buildGraphqlSchema } from './graphql/schema.js';
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
+import { AttemptsUnderWay } from './guest-session/attempts-under-way.js';
 import { createGuestSession } from './guest-session/create-guest-session.js';
 import type { Ports } from './guest-session/ports.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
@@ -36,6 +37,9 @@ import { Outbox } from './store/outbox.js';
 import { SessionReader } from './store/session-reader.js';
 import { ThreadedLedger } from './store/threaded-ledger.js';
 import { Teardown } from './teardown.js';
+
+/** What an attempt may need beyond its deadline, to be closed and answered. */
+const DRAIN_MARGIN_MS = 5_000;
 
 /** What a test or an embedding program may put in place of the usual. */
 export interface Overrides {
@@ -115,9 +119,11 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     if (!usesSandbox && !fraud.serviceUrl)
       log.warn('FRAUD_PROVIDER is "simulated": it knows nothing of fraud and refuses about a quarter of all devices');
 
+    const attempts = new AttemptsUnderWay((request, caller) => createGuestSession(request, caller, ports));
+    teardown.use(attempts);
     return {
       services: {
-        open: (request, caller) => createGuestSession(request, caller, ports),
+        open: (request, caller) => attempts.run(request, caller),
         sessions: new SessionReader(database.prisma),
         audits: new AuditReader(database.prisma),
         events,
@@ -168,6 +174,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         apollo,
         createContext: (authorization) => createContext(authenticate(authorization), services),
         acceptsHost,
+        drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
+        log,
         isHealthy: () => engine.isHealthy(),
         playgroundDirectory: fileURLToPath(new URL('../dist/playground', import.meta.url)),
       }),

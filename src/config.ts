@@ -97,7 +97,13 @@ const whole = (least: number, most: number) =>
     .int('must be a whole number')
     .min(least, `must be at least ${least}`)
     .max(most, `must be at most ${most}`);
-const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' });
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+  .refine(
+    (url) => !URL.canParse(url) || new URL(url).username === '',
+    'must not hold a user name or password: they would be logged and lost',
+  );
+const baseUrl = httpUrl.refine((url) => !/[?#]/.test(url), 'must have no query and no fragment');
 
 const apiKeys = z
   .string()
@@ -113,7 +119,8 @@ const apiKeys = z
     z.array(
       // Strict: a misspelt `expiresAt` would be a key that never expires.
       z.strictObject({
-        name: z.string().min(1),
+        // The name is the actor in the audit trail.
+        name: z.string().regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters'),
         role: z.enum(ROLES),
         sha256: z
           .string()
@@ -162,7 +169,7 @@ const environment = z.object({
     .string()
     .regex(/^(file:.+|postgres(ql)?:\/\/.+)$/, 'must begin with file: or postgresql://')
     .default('file:./data/guest-sessions.db'),
-  CXONE_BASE_URL: httpUrl.optional(),
+  CXONE_BASE_URL: baseUrl.optional(),
   CXONE_CLIENT_ID: z.string().optional(),
   CXONE_CLIENT_SECRET: z.string().optional(),
   CXONE_QUEUE_ID: z.string().optional(),
@@ -221,6 +228,13 @@ function contradictions(given: Record<string, string | undefined>): string[] {
     needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
     needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
     needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
+  }
+  for (const name of ['CXONE_CLIENT_ID', 'CXONE_CLIENT_SECRET']) {
+    if (given[name] === undefined || given.CXONE_BASE_URL !== undefined) continue;
+    problems.push(`${name}: is set but CXONE_BASE_URL is not: guests would get sessions of the sandbox`);
+  }
+  if (given.FRAUD_SERVICE_URL !== undefined && given.FRAUD_PROVIDER !== 'http') {
+    problems.push('FRAUD_SERVICE_URL: is set but FRAUD_PROVIDER is not http: the service would not be asked');
   }
   if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
   if (given.HOST !== undefined && !isLoopback(given.HOST) && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '')) {

@@ -1,6 +1,6 @@
 import { createEngine, type Engine } from './app.js';
 import { loadSettings } from './config.js';
-import { AttemptError, type ErrorCode } from './errors.js';
+import { AttemptError, type ErrorCode, StartupError } from './errors.js';
 import type { CreateGuestSessionRequest } from './guest-session/ports.js';
 import type { AuditRecord } from './store/audit-chain.js';
 
@@ -46,6 +46,9 @@ export class SessionInitiator implements AsyncDisposable {
    * @throws StartupError with all that is wrong with the settings, or when the database cannot be opened
    */
   static async create(config: SessionInitiatorConfig = {}, callerName = 'library'): Promise<SessionInitiator> {
+    if (!/^[\x20-\x7e]{1,100}$/.test(callerName)) {
+      throw new StartupError('callerName must be 1 to 100 plain characters: it is the actor in the audit trail');
+    }
     return new SessionInitiator(await createEngine(loadSettings({ LOG_LEVEL: 'warn', ...config })), callerName);
   }
 

@@ -135,10 +135,31 @@ describe('the settings', () => {
     ]);
   });
 
-  it('ignore the credentials of a tenant while the sandbox is in use', () => {
-    const { config, secrets } = loadSettings({ CXONE_CLIENT_ID: 'client', CXONE_CLIENT_SECRET: 'client-secret-value' });
+  it('refuse the credentials of a tenant without its address: guests would get sessions of the sandbox', () => {
+    const problems = problemsOf({ CXONE_CLIENT_ID: 'client', CXONE_CLIENT_SECRET: 'client-secret-value' });
 
-    expect([config.cxone.clientId, secrets.cxoneClientSecret]).toEqual(['sandbox-client', 'sandbox-secret']);
+    expect(problems).toEqual([
+      expect.stringMatching(/^CXONE_CLIENT_ID: is set but CXONE_BASE_URL is not/),
+      expect.stringMatching(/^CXONE_CLIENT_SECRET: is set but CXONE_BASE_URL is not/),
+    ]);
+  });
+
+  it('refuse a fraud service that would not be asked', () => {
+    expect(problemsOf({ FRAUD_SERVICE_URL: 'https://fraud.example.com' })).toEqual([
+      expect.stringMatching(/^FRAUD_SERVICE_URL: is set but FRAUD_PROVIDER is not http/),
+    ]);
+  });
+
+  it.each(['https://api.example.com/?a=b', 'https://api.example.com/#part', 'https://user:secret@api.example.com'])(
+    'refuse %s as the address of CXone',
+    (url) => {
+      expect(problemsOf({ CXONE_BASE_URL: url })).toContainEqual(expect.stringMatching(/^CXONE_BASE_URL: must/));
+    },
+  );
+
+  it.each(['caf\ud800', 'a\0b', ''])('refuse %j as the name of a key: it is the actor in the audit trail', (name) => {
+    const keys = JSON.stringify([{ name, role: 'OPS', sha256: '0'.repeat(64) }]);
+    expect(problemsOf({ API_KEYS: keys })).toEqual(['API_KEYS (at 0.name): must be 1 to 100 plain characters']);
   });
 
   it('are refused with everything that is wrong, at once', () => {
@@ -193,7 +214,15 @@ describe('the settings', () => {
 
   it.each(['CXONE_BASE_URL', 'CRM_WEBHOOK_URL', 'FRAUD_SERVICE_URL'])('refuse a %s that is no URL for HTTP', (name) => {
     for (const value of ['example.com', '/path', 'ftp://example.com', 'javascript:alert(1)', 'http://', 'file:./x']) {
-      expect(problemsOf({ ...TENANT, [name]: value }), value).toEqual([`${name}: must be an http:// or https:// URL`]);
+      expect(
+        problemsOf({
+          ...TENANT,
+          FRAUD_PROVIDER: 'http',
+          FRAUD_SERVICE_URL: 'https://fraud.example.com',
+          [name]: value,
+        }),
+        value,
+      ).toEqual([`${name}: must be an http:// or https:// URL`]);
     }
   });
 

@@ -25,9 +25,10 @@ export class BuiltServer {
   }
 
   /**
-   * @param {{ directory: string, upstream: string, nodeOptions?: string[] }} options `upstream` is the stand-in's origin
+   * @param {{ directory: string, upstream: string, extra?: Record<string, string> }} options `upstream` is the stand-in's
+   * origin, `extra` goes into the environment
    */
-  static async start({ directory, upstream, nodeOptions = [] }) {
+  static async start({ directory, upstream, extra = {} }) {
     const port = await freePort();
     const env = {
       ...bareEnvironment(),
@@ -41,11 +42,12 @@ export class BuiltServer {
       ENCRYPTION_KEY: randomBytes(32).toString('base64'),
       MAX_CONCURRENT_SESSIONS: '1000',
       LOG_LEVEL: 'warn',
+      ...extra,
     };
     const logFile = join(directory, 'server.log');
     const log = openSync(logFile, 'a');
     // Source maps as under `npm start`.
-    const args = ['--enable-source-maps', ...nodeOptions, MAIN];
+    const args = ['--enable-source-maps', MAIN];
     const child = spawn(process.execPath, args, { env, cwd: directory, stdio: ['ignore', log, log] });
     closeSync(log);
     const server = new BuiltServer(child, `http://127.0.0.1:${port}`, logFile);

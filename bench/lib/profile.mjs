@@ -6,6 +6,7 @@ import { selfTimes } from './self-times.mjs';
 
 const WARM_UP_MS = 5_000;
 const SHOWN = 15;
+const RECORDER = new URL('record-profile.mjs', import.meta.url).href;
 
 /**
  * Puts the server under load with V8's sampling profiler on, and says where its CPU time went.
@@ -24,7 +25,7 @@ export async function profileServer({ directory, standIn, start, cleanups, clien
   const server = await BuiltServer.start({
     directory,
     upstream: standIn.greeting.origin,
-    nodeOptions: ['--cpu-prof', '--cpu-prof-dir', profiles],
+    extra: { NODE_OPTIONS: `--import=${RECORDER}`, BENCH_PROFILES: profiles },
   });
   cleanups.push(() => server.kill());
   const loadClient = await start('load-client.mjs', [server.origin]);
@@ -34,7 +35,7 @@ export async function profileServer({ directory, standIn, start, cleanups, clien
   const from = monotonicMicroseconds();
   const { rate, drainMs, cpuPerSessionMs } = await flow({ clients, durationMs: seconds * 1000 });
   const to = monotonicMicroseconds();
-  await server.stop(); // it writes the profile as it ends
+  await server.stop(); // it writes the profiles as it ends
 
   const files = readdirSync(profiles).sort((a, b) => threadOf(a) - threadOf(b));
   if (files.length === 0) throw new Error('the server left no profile: did a signal end it?');
@@ -54,8 +55,8 @@ export async function profileServer({ directory, standIn, start, cleanups, clien
   ].join('\n');
 }
 
-/** `CPU.date.time.pid.thread.sequence.cpuprofile`; the main thread is 0. */
-const threadOf = (file) => Number(file.split('.')[4]);
+/** The main thread is 0. */
+const threadOf = (file) => Number.parseInt(file, 10);
 
 /** The clock that V8 stamps its samples with. */
 const monotonicMicroseconds = () => Number(process.hrtime.bigint() / 1000n);

@@ -108,7 +108,7 @@ function readToken(answer: Answer, clientSecret: string): Omit<TokenResponse, 'e
   const lifetime = token?.expires_in;
   const isReadable =
     typeof token?.access_token === 'string' &&
-    token.access_token !== '' &&
+    /^[\x21-\x7e]+$/.test(token.access_token) &&
     (lifetime === undefined || (typeof lifetime === 'number' && lifetime > 0)) &&
     (token.scope == null || typeof token.scope === 'string');
   // The body is not repeated here: it may hold a token.

@@ -6,7 +6,7 @@ import { parseRetryAfterMs, TryAgain } from './retry-policy.js';
 const MAX_DETAIL_LENGTH = 500;
 
 export interface Exchange {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
@@ -113,9 +113,13 @@ export function throwIfNothingSent(error: unknown): void {
 /** What CXone said, for operations: short, on one line, and without the values that must not be kept. */
 export function describe(answer: Answer, secrets: readonly string[] = []): string {
   let text = answer.text;
+  text = text.replace(CREDENTIAL_MEMBER, '$1"[redacted]"');
   for (const form of secrets.flatMap(formsOf)) text = text.replaceAll(form, '[redacted]');
   return `CXone answered ${answer.status}: ${text.replace(/\s+/g, ' ').slice(0, MAX_DETAIL_LENGTH)}`;
 }
+
+/** A JSON member that may hold a credential, such as the token of a session that exists already. */
+const CREDENTIAL_MEMBER = /("[^"]*(?:token|secret|password|authorization|bearer)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"?/gi;
 
 /** A value as it is, and as JSON, a form and a URL carry it: an error page may echo any of them. */
 function formsOf(value: string): string[] {

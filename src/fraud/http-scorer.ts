@@ -4,6 +4,8 @@ import { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import type { RiskAssessment, RiskScorer, RiskSignal } from '../guest-session/ports.js';
 
+const MAX_REASONS = 20;
+
 /**
  * Asks a fraud service: `POST {serviceUrl}` with the signal as JSON; it answers `{ "score": 0–100, "reasons"?: string[] }`.
  * Whatever goes wrong is settled by the fail mode: `closed` refuses, `open` lets the request pass and says so.
@@ -31,7 +33,10 @@ export class HttpScorer implements RiskScorer {
         data: JSON.stringify({ guestId, deviceFingerprint, isProxy, country, channel }),
         timeout: Math.max(1, Math.ceil(Math.min(timeoutMs, deadline.remainingMs))),
       })
-      .then(readAssessment, (error: { code?: string }) => `no answer (${error.code ?? 'ERR_NETWORK'})`);
+      .then(
+        (response) => readAssessment(response, deviceFingerprint),
+        (error: { code?: string }) => `no answer (${error.code ?? 'ERR_NETWORK'})`,
+      );
     if (typeof problem !== 'string') return problem;
     if (failMode === 'closed') {
       throw new AttemptError('FRAUD_CHECK_UNAVAILABLE', { detail: `the fraud service gave ${problem}` });
@@ -41,14 +46,16 @@ export class HttpScorer implements RiskScorer {
 }
 
 /** The assessment, or what is wrong with the answer. */
-function readAssessment({ status, data }: AxiosResponse<string>): RiskAssessment | string {
+function readAssessment({ status, data }: AxiosResponse<string>, deviceFingerprint: string): RiskAssessment | string {
   if (status !== 200) return `status ${status}`;
   try {
     const { score, reasons } = JSON.parse(data) as { score?: unknown; reasons?: unknown };
     if (typeof score !== 'number' || !(score >= 0 && score <= 100)) return 'no score from 0 to 100';
     const texts = Array.isArray(reasons) ? reasons.filter((reason) => typeof reason === 'string') : [];
+    // The reasons are kept, and the fingerprint is not.
+    const told = texts.slice(0, MAX_REASONS).map((reason) => reason.replaceAll(deviceFingerprint, '[fingerprint]'));
     // Up, not to the nearest: 75.4 is above a threshold of 75, and has to stay above it.
-    return { score: Math.ceil(score), reasons: texts.slice(0, 20), provider: 'http', degraded: false };
+    return { score: Math.ceil(score), reasons: told, provider: 'http', degraded: false };
   } catch {
     return 'a body that is not JSON';
   }

@@ -14,7 +14,7 @@ const MAX_DEPTH = 8;
 
 /**
  * Refuses documents that go too deep. Types refer to each other (a session has events, an event its session), and every round
- * multiplies the answer: a document of a few hundred bytes could ask for more than fits into memory. Introspection has a
+ * multiplies the answer. (How wide a document may be is bounded by its tokens alone.) Introspection has a
  * limit of its own among GraphQL's rules.
  */
 function limitDepth(context: ValidationContext): ASTVisitor {

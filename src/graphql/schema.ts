@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import './enums.js';
-import type { GraphQLSchema } from 'graphql';
+import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import { GraphQLDateTime } from 'graphql-scalars';
 import { type AuthCheckerFn, buildSchemaSync } from 'type-graphql';
 import { AuditResolver } from './audit-resolver.js';
@@ -33,3 +33,6 @@ export const buildGraphqlSchema = (): GraphQLSchema =>
       },
     },
   });
+
+/** `schema.graphql` as it is kept in the repository: sorted, so that a diff shows what changed and nothing else. */
+export const printGraphqlSchema = (): string => `${printSchema(lexicographicSortSchema(buildGraphqlSchema()))}\n`;

@@ -15,6 +15,8 @@ import { VALIDATION_RULES } from './limit-depth.js';
 import { MAX_TOKENS } from './server.js';
 
 const MAX_FRAME_BYTES = 100_000;
+/** More than a few answers: a client that has not read this much reads nothing. */
+const MAX_BUFFERED_BYTES = 1_000_000;
 const KEEP_ALIVE_MS = 15_000;
 const INIT_TIMEOUT_MS = 3_000;
 /** How long the shutdown waits for clients to answer the close; one that stands still never does. */
@@ -113,7 +115,12 @@ function serve(socket: WebSocket, protocol: ProtocolServer<SocketExtra>, log: Su
     {
       protocol: socket.protocol,
       // Resolves when the bytes have left: a socket that stands still is given nothing more. A broken one closes soon.
-      send: (data) => new Promise<void>((resolve) => socket.send(data, () => resolve())),
+      // What is not asked for one by one, such as the answers to pings, must not pile up either.
+      send: (data) =>
+        new Promise<void>((resolve) => {
+          if (socket.bufferedAmount > MAX_BUFFERED_BYTES) socket.terminate();
+          socket.send(data, () => resolve());
+        }),
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) => {
         socket.on('message', (data) => {
@@ -138,7 +145,9 @@ function serve(socket: WebSocket, protocol: ProtocolServer<SocketExtra>, log: Su
   socket.on('error', () => undefined); // of the client's making; the close follows
   socket.once('close', (code, reason) => {
     clearInterval(ping);
-    void closed(code, String(reason));
+    closed(code, String(reason)).catch((error: unknown) =>
+      log.error({ err: error }, 'a socket failed on a bug of ours'),
+    );
   });
 }
 

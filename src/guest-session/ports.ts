@@ -178,7 +178,7 @@ export interface Closed {
   readonly eventSequence: number | null;
 }
 
-/** The books. Each method is one transaction and resolves after its commit. */
+/** The books. What writes is one transaction, and resolves after its commit. */
 export interface AttemptLedger {
   /**
    * Takes one of the guest's places, if one is free, by writing the PENDING row.

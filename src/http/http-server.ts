@@ -7,8 +7,6 @@ import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 
 const MAX_BODY_BYTES = 100_000;
-/** Requests get this long to finish once the server drains; no attempt takes longer by default. */
-const DRAIN_TIMEOUT_MS = 20_000;
 const IDLE_SWEEP_MS = 50;
 
 export interface HttpServerOptions<Context extends object> {
@@ -18,6 +16,9 @@ export interface HttpServerOptions<Context extends object> {
   /** Who asks, from the `Authorization` header; throws for nobody. */
   createContext(authorization: string | undefined): Context;
   readonly playgroundDirectory: string;
+  /** Requests get this long to finish once the server drains; longer than any attempt takes. */
+  readonly drainTimeoutMs: number;
+  readonly log: { error(fields: object, message: string): void };
   /** Whether requests to this `Host` are ours to answer. */
   acceptsHost(host: string | undefined): boolean;
   /** False once requests should go elsewhere. */
@@ -41,7 +42,7 @@ const SECURITY_HEADERS = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
-  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'strict-transport-security': 'max-age=31536000',
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 };
@@ -50,7 +51,7 @@ const SECURITY_HEADERS = {
 export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
-  const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy } = options;
+  const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy, log } = options;
   const app = fastify({ bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, requestTimeout: 30_000 });
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
@@ -59,7 +60,7 @@ export async function startHttpServer<Context extends object>(
   });
   let closed: Promise<void> | null = null;
   const stopListening = () => {
-    closed ??= drain(app, connections);
+    closed ??= drain(app, connections, options.drainTimeoutMs);
   };
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -71,6 +72,7 @@ export async function startHttpServer<Context extends object>(
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
     const status = error.statusCode ?? 500;
+    if (status >= 500) log.error({ err: error }, 'a request failed on a bug of ours');
     const message = status < 500 ? error.message : 'Something went wrong on our side.';
     const code = status < 500 ? 'BAD_REQUEST' : 'INTERNAL_SERVER_ERROR';
     void reply.code(status).send({ errors: [{ message, extensions: { code } }] });
@@ -100,12 +102,12 @@ export async function startHttpServer<Context extends object>(
  * A kept connection that becomes idle only later would hold the server up, so idle ones are swept until all are gone. Node
  * does not count those as idle on which nothing was ever sent; browsers keep such in reserve.
  */
-async function drain(app: FastifyInstance, connections: ReadonlySet<Socket>): Promise<void> {
+async function drain(app: FastifyInstance, connections: ReadonlySet<Socket>, timeoutMs: number): Promise<void> {
   const sweep = setInterval(() => {
     app.server.closeIdleConnections();
     for (const connection of connections) if (connection.bytesRead === 0) connection.destroy();
   }, IDLE_SWEEP_MS);
-  const enough = setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS);
+  const enough = setTimeout(() => app.server.closeAllConnections(), timeoutMs);
   try {
     await app.close();
   } finally {

@@ -30,6 +30,7 @@ export function createHttpClient(): HttpClient {
     // Not axios.create(): the library's defaults are merged into every request, and none of them is wanted here.
     axios: new Axios({
       adapter: undiciAdapter(agent),
+      // The adapter neither follows redirects nor asks a proxy; said here too, should it ever be exchanged.
       maxRedirects: 0,
       proxy: false,
       maxContentLength: MAX_RESPONSE_BYTES,

@@ -46,9 +46,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(dispatcher: Dispatcher): void {
-    const { method, url, baseURL, params, data, timeout, signal } = this.#config;
+    const { method, url, baseURL, params, data, timeout, signal, maxBodyLength } = this.#config;
     if (signal?.aborted) {
       this.#onAbort();
+      return;
+    }
+    if (Buffer.byteLength((data as string | undefined) ?? '') > (maxBodyLength ?? Number.POSITIVE_INFINITY)) {
+      this.#fail(`The request is longer than ${maxBodyLength} bytes`, AxiosError.ERR_BAD_REQUEST);
       return;
     }
     try {

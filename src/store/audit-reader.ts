@@ -1,6 +1,6 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
 import { AuditKind, type AuditRecord, AuditStatus, GENESIS_HASH, hashEntry } from './audit-chain.js';
-import { mergeRanges, type Page, type TimeRange, toPage } from './page.js';
+import { mergeRanges, type Page, sift, type TimeRange, toPage } from './page.js';
 
 export interface AuditFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -38,29 +38,60 @@ export class AuditReader {
 
   /** Newest first. */
   async page(filter: AuditFilter, first: number, after: AuditPosition | null): Promise<Page<AuditRecord>> {
-    const { guestId, requestId, from, to } = filter;
-    const read = (link: { readonly kind?: AuditKind; readonly status?: AuditStatus }) =>
-      this.#prisma.auditEntry.findMany({
-        where: {
-          ...(guestId != null && { guestId }),
-          ...(requestId != null && { requestId }),
-          ...link,
-          AND: [
-            { timestamp: { ...(from != null && { gte: from }), ...(to != null && { lt: to }) } },
-            // The first condition is what the index is entered by; an OR alone would read the whole range and sort it.
-            ...(after
-              ? [
-                  { timestamp: { lte: after.timestamp } },
-                  { OR: [{ timestamp: { lt: after.timestamp } }, { sequence: { lt: after.sequence } }] },
-                ]
-              : []),
-          ],
-        },
-        orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
-        take: first + 1,
-      });
-    const rows = await mergeRanges(rangesOf(filter), read, newestFirst, first + 1);
-    return toPage(rows.map(toRecord), first);
+    const { guestId, requestId, kind, status } = filter;
+    const limit = first + 1;
+    if (guestId != null || requestId != null) {
+      const owner = requestId != null ? { requestId } : { guestId };
+      const matches = (entry: AuditRecord) =>
+        (guestId == null || entry.guestId === guestId) &&
+        (kind == null || entry.kind === kind) &&
+        (status == null || entry.status === status);
+      const read = (last: AuditRecord | null, batchSize: number) =>
+        this.#range(owner, filter, last ?? after, batchSize);
+      return toPage(await sift(read, matches, limit), first);
+    }
+    const ranges = rangesOf(filter);
+    // Several queries may see several states of a growing trail: one that sees further would hide what another has missed.
+    const end = ranges.length > 1 ? await this.#newestSequence() : Number.POSITIVE_INFINITY;
+    const rows = await mergeRanges(ranges, (range) => this.#range(range, filter, after, limit), newestFirst, limit);
+    return toPage(
+      rows.filter((entry) => entry.sequence <= end),
+      first,
+    );
+  }
+
+  async #range(
+    range: Prisma.AuditEntryWhereInput,
+    { from, to }: TimeRange,
+    after: AuditPosition | null,
+    limit: number,
+  ): Promise<AuditRecord[]> {
+    const rows = await this.#prisma.auditEntry.findMany({
+      where: {
+        ...range,
+        AND: [
+          { timestamp: { ...(from != null && { gte: from }), ...(to != null && { lt: to }) } },
+          // The first condition is what the index is entered by; an OR alone would read the whole range and sort it.
+          ...(after
+            ? [
+                { timestamp: { lte: after.timestamp } },
+                { OR: [{ timestamp: { lt: after.timestamp } }, { sequence: { lt: after.sequence } }] },
+              ]
+            : []),
+        ],
+      },
+      orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
+      take: limit,
+    });
+    return rows.map(toRecord);
+  }
+
+  async #newestSequence(): Promise<number> {
+    const newest = await this.#prisma.auditEntry.findFirst({
+      orderBy: { sequence: 'desc' },
+      select: { sequence: true },
+    });
+    return newest?.sequence ?? 0;
   }
 
   async byRequestIds(requestIds: readonly string[]): Promise<AuditRecord[]> {

@@ -5,7 +5,7 @@ import {
   type SessionEventRecord,
   type SessionEventType,
 } from '../guest-session/session-event.js';
-import { mergeRanges } from './page.js';
+import { mergeRanges, sift } from './page.js';
 
 /** Reads the lifecycle log. */
 export class EventReader {
@@ -39,18 +39,15 @@ export class EventReader {
     filter: SessionEventFilter,
     limit: number,
   ): Promise<SessionEventRecord[]> {
-    const found: SessionEventRecord[] = [];
-    for (let sequence = after; ; ) {
-      const rows = await this.#prisma.sessionEvent.findMany({
-        where: { guestId, sequence: { gt: sequence } },
-        orderBy: { sequence: 'asc' },
-        take: limit,
-      });
-      found.push(...rows.map(toRecord).filter((event) => matchesFilter(event, filter)));
-      const last = rows.at(-1);
-      if (!last || rows.length < limit || found.length >= limit) return found.slice(0, limit);
-      sequence = last.sequence;
-    }
+    const read = async (last: SessionEventRecord | null, limit: number) =>
+      (
+        await this.#prisma.sessionEvent.findMany({
+          where: { guestId, sequence: { gt: last?.sequence ?? after } },
+          orderBy: { sequence: 'asc' },
+          take: limit,
+        })
+      ).map(toRecord);
+    return sift(read, (event) => matchesFilter(event, filter), limit);
   }
 
   async #newestSequence(): Promise<number> {

@@ -103,6 +103,8 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
       this.#db.run('RELEASE job');
       return () => job.resolve(value as never);
     } catch (error) {
+      // SQLite has ended the transaction by itself (a full disk does that): the group is lost, and this is why.
+      if (!this.#db.isInTransaction) throw error;
       this.#db.run('ROLLBACK TO job');
       this.#db.run('RELEASE job');
       undo();

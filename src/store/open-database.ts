@@ -106,7 +106,7 @@ function pathOf(url: string): string {
   let path = resolve(name);
   try {
     if (name.startsWith('//')) path = fileURLToPath(url);
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     if (!existsSync(path)) return join(realpathSync(dirname(path)), basename(path));
     if (statSync(path).isDirectory()) throw new Error('it is a directory');
     return realpathSync(path);

@@ -32,3 +32,24 @@ export async function mergeRanges<Range, Row>(
   if (only !== undefined && ranges.length === 1) return read(only);
   return (await Promise.all(ranges.map(read))).flat().sort(compare).slice(0, limit);
 }
+
+const LEAST_SIFTED = 100;
+
+/**
+ * Reads one index range in batches and keeps what matches: for conditions beside one that selects few rows. Given both, SQLite
+ * may enter by the other index, which leads through every row of the table that is in the same state.
+ */
+export async function sift<Row>(
+  read: (after: Row | null, limit: number) => Promise<Row[]>,
+  matches: (row: Row) => boolean,
+  limit: number,
+): Promise<Row[]> {
+  const found: Row[] = [];
+  const batchSize = Math.max(limit, LEAST_SIFTED);
+  for (let last: Row | null = null; ; ) {
+    const rows: Row[] = await read(last, batchSize);
+    found.push(...rows.filter(matches));
+    if (found.length >= limit || rows.length < batchSize) return found.slice(0, limit);
+    last = rows.at(-1) ?? null;
+  }
+}

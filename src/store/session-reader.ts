@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.js';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
 import type { GuestSessionRecord, SessionStatus } from '../guest-session/ports.js';
 import { requestIdBound } from '../guest-session/request-id.js';
-import { type Page, type TimeRange, toPage } from './page.js';
+import { type Page, sift, type TimeRange, toPage } from './page.js';
 
 export interface SessionFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -37,12 +37,26 @@ export class SessionReader {
 
   /** Newest first. @param after the id of the last session of the page before */
   async page(filter: SessionFilter, first: number, after: string | null): Promise<Page<GuestSessionRecord>> {
-    const { guestId, crmId, status, from, to } = filter;
+    const { guestId, crmId, status } = filter;
+    const limit = first + 1;
+    const range = guestId != null ? { guestId } : crmId != null ? { crmId } : status != null ? { status } : {};
+    const matches = (session: GuestSessionRecord) =>
+      (crmId == null || session.crmId === crmId) && (status == null || session.status === status);
+    const read = (last: GuestSessionRecord | null, batchSize: number) =>
+      this.#range(range, filter, last?.id ?? after, batchSize);
+    const isWhole = [guestId, crmId, status].filter((condition) => condition != null).length <= 1;
+    return toPage(isWhole ? await read(null, limit) : await sift(read, matches, limit), first);
+  }
+
+  async #range(
+    range: Prisma.GuestSessionWhereInput,
+    { from, to }: TimeRange,
+    after: string | null,
+    limit: number,
+  ): Promise<GuestSessionRecord[]> {
     const rows = await this.#prisma.guestSession.findMany({
       where: {
-        ...(guestId != null && { guestId }),
-        ...(crmId != null && { crmId }),
-        ...(status != null && { status }),
+        ...range,
         // Ids begin with the time, so that one index serves the order, the range of time and the page.
         AND: [
           { id: { ...(from != null && { gte: requestIdBound(from) }), ...(to != null && { lt: requestIdBound(to) }) } },
@@ -50,10 +64,10 @@ export class SessionReader {
         ],
       },
       orderBy: { id: 'desc' },
-      take: first + 1,
+      take: limit,
       select: COLUMNS,
     });
-    return toPage(rows.map(toRecord), first);
+    return rows.map(toRecord);
   }
 
   async countActive(): Promise<number> {

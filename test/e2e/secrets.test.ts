@@ -196,7 +196,7 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
   expect(found['file test.db-wal']).toContain('crm_acct_44920');
   expect(found['the log']).not.toBe('');
   expect(found['an answer']).toContain('CXONE_SCHEMA_REJECTED');
-  expect(found['an answer']).toMatch(/device[^}]+\[redacted\][^}]+Bearer \[redacted\]/);
+  expect(found['an answer']).toMatch(/device[^}]+\[redacted\][^}]+authorization[^}]+\[redacted\]/);
   expect(found['an answer']).toContain('client_secret=[redacted]');
   expect(found['a webhook']).toContain('session.initiated');
   expect(wire.bearers.size).toBeGreaterThan(1);

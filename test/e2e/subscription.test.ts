@@ -478,3 +478,17 @@ describe('the shutdown', () => {
     expect(late.closed).not.toBeNull();
   });
 });
+
+it('cuts a socket that sends pings and reads no answers', async () => {
+  const network = await startNetwork();
+  const socket = new WebSocket(`${network.app.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+  socket.on('error', () => undefined);
+  await once(socket, 'open');
+  (socket as unknown as { _socket: Socket })._socket.pause();
+  const ping = JSON.stringify({ type: 'ping', payload: { filling: 'x'.repeat(90_000) } });
+
+  await eventually(() => {
+    for (let i = 0; i < 20 && socket.readyState === WebSocket.OPEN; i += 1) socket.send(ping);
+    return socket.readyState !== WebSocket.OPEN;
+  });
+});

@@ -9,8 +9,7 @@ import {
   isSpecifiedScalarType,
 } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { printGraphqlSchema } from '../../src/graphql/emit-schema.js';
-import { buildGraphqlSchema } from '../../src/graphql/schema.js';
+import { buildGraphqlSchema, printGraphqlSchema } from '../../src/graphql/schema.js';
 
 const schema = buildGraphqlSchema();
 const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
