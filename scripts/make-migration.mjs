@@ -29,8 +29,8 @@ async function loadEngine() {
 }
 
 /** What the engine needs of a database to replay migrations in it and to look at the outcome. */
-function openShadowDatabase() {
-  const database = new DatabaseSync(':memory:');
+function openForEngine(path = ':memory:') {
+  const database = new DatabaseSync(path);
   const run = (script) => {
     try {
       database.exec(script);
@@ -46,11 +46,16 @@ function openShadowDatabase() {
       statement.setReturnArrays(true);
       const columns = statement.columns();
       const rows = statement.all(...args);
+      const isTime = columns.map(({ type }) => type?.toUpperCase() === 'DATETIME');
       const typeOf = (value) => (typeof value === 'number' ? ColumnTypeEnum.Int64 : ColumnTypeEnum.Text);
       return {
         columnNames: columns.map(({ name }) => name),
-        columnTypes: columns.map((_, i) => typeOf(rows.find((row) => row[i] !== null)?.[i])),
-        rows,
+        columnTypes: columns.map((_, i) =>
+          isTime[i] ? ColumnTypeEnum.DateTime : typeOf(rows.find((row) => row[i] !== null)?.[i]),
+        ),
+        rows: rows.map((row) =>
+          row.map((value, i) => (isTime[i] && value !== null ? new Date(Number(value)).toISOString() : value)),
+        ),
       };
     },
     // It replays a whole migration through this, where a prepared statement would run the first statement only.
@@ -68,14 +73,44 @@ function openShadowDatabase() {
 
 /** The SQL that the migrations in `directory` lack of `schema`; empty when they produce exactly what it says. */
 export async function migrationDrift(directory = at('migrations'), schema = at('schema.prisma')) {
+  const engine = await startEngine(':memory:');
+  const { exitCode, stdout } = await engine.diff({
+    from: { tag: 'migrations', ...migrationsIn(directory) },
+    to: { tag: 'schemaDatamodel', files: [{ path: schema, content: readFileSync(schema, 'utf8') }], configDir: at('') },
+    script: true,
+    exitCode: true,
+    filters: NO_FILTERS,
+  });
+  return exitCode === 2 ? `${stdout.trim()}\n` : '';
+}
+
+/**
+ * What `prisma migrate status` goes by: how a database stands to the migrations of this repository, in Prisma's own judgement.
+ * Everything is well when `history` is null and no names are listed.
+ */
+export async function diagnoseDatabase(path) {
+  const engine = await startEngine(path);
+  return engine.diagnoseMigrationHistory({
+    migrationsList: migrationsIn(at('migrations')),
+    optInToShadowDatabase: false,
+    filters: NO_FILTERS,
+  });
+}
+
+const NO_FILTERS = { externalTables: [], externalEnums: [] };
+
+async function startEngine(path) {
   const SchemaEngine = await engineClass();
   const factory = {
     provider: 'sqlite',
-    adapterName: 'shadow',
-    connect: async () => openShadowDatabase(),
-    connectToShadowDb: async () => openShadowDatabase(),
+    adapterName: 'engine',
+    connect: async () => openForEngine(path),
+    connectToShadowDb: async () => openForEngine(),
   };
-  const engine = await SchemaEngine.new({}, () => undefined, bindMigrationAwareSqlAdapterFactory(factory));
+  return SchemaEngine.new({}, () => undefined, bindMigrationAwareSqlAdapterFactory(factory));
+}
+
+function migrationsIn(directory) {
   const migrationDirectories = readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
@@ -84,20 +119,12 @@ export async function migrationDrift(directory = at('migrations'), schema = at('
       const content = readFileSync(join(directory, path, 'migration.sql'), 'utf8');
       return { path, migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: content } } };
     });
-  const { exitCode, stdout } = await engine.diff({
-    from: {
-      tag: 'migrations',
-      baseDir: directory,
-      lockfile: { path: 'migration_lock.toml', content: 'provider = "sqlite"\n' },
-      shadowDbInitScript: '',
-      migrationDirectories,
-    },
-    to: { tag: 'schemaDatamodel', files: [{ path: schema, content: readFileSync(schema, 'utf8') }], configDir: at('') },
-    script: true,
-    exitCode: true,
-    filters: { externalTables: [], externalEnums: [] },
-  });
-  return exitCode === 2 ? `${stdout.trim()}\n` : '';
+  return {
+    baseDir: directory,
+    lockfile: { path: 'migration_lock.toml', content: 'provider = "sqlite"\n' },
+    shadowDbInitScript: '',
+    migrationDirectories,
+  };
 }
 
 async function main(name) {

@@ -1,8 +1,17 @@
 import { inspect } from 'node:util';
 import { z } from 'zod';
 import { StartupError } from './errors.js';
+import {
+  apiKeys,
+  baseUrl,
+  encryptionKey,
+  httpUrl,
+  type ROLES,
+  retrySchedule,
+  webhookSecrets,
+  whole,
+} from './setting-formats.js';
 
-const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** One API key; of the key itself only the hash is known. */
@@ -90,77 +99,6 @@ export interface Settings {
   readonly config: Config;
   readonly secrets: Secrets;
 }
-
-const whole = (least: number, most: number) =>
-  z.coerce
-    .number<string>('must be a whole number')
-    .int('must be a whole number')
-    .min(least, `must be at least ${least}`)
-    .max(most, `must be at most ${most}`);
-const httpUrl = z
-  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-  .refine(
-    (url) => !URL.canParse(url) || new URL(url).username === '',
-    'must not hold a user name or password: they would be logged and lost',
-  );
-const baseUrl = httpUrl.refine((url) => !/[?#]/.test(url), 'must have no query and no fragment');
-
-const apiKeys = z
-  .string()
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be a JSON list' });
-      return z.NEVER;
-    }
-  })
-  .pipe(
-    z.array(
-      // Strict: a misspelt `expiresAt` would be a key that never expires.
-      z.strictObject({
-        // The name is the actor in the audit trail.
-        name: z.string().regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters'),
-        role: z.enum(ROLES),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
-          .transform((hex) => hex.toLowerCase()),
-        expiresAt: z
-          .string()
-          .transform((text) => new Date(text))
-          .refine((date) => !Number.isNaN(date.getTime()), 'must be a date, such as 2030-01-01T00:00:00Z')
-          .optional(),
-      }),
-      'must be a JSON list',
-    ),
-  );
-
-const NO_KEY = 'must be 32 bytes, in base64 (openssl rand -base64 32)';
-const encryptionKey = z
-  .base64(NO_KEY)
-  .transform((text) => Buffer.from(text, 'base64'))
-  .refine((key) => key.length === 32, NO_KEY);
-
-const retrySchedule = z
-  .string()
-  .transform((list) => list.split(',').map((item) => item.trim()))
-  .pipe(
-    z
-      .array(
-        z
-          .string()
-          .regex(/^\d+(\.\d+)?$/, 'must be a number of seconds')
-          .transform(Number)
-          .pipe(z.number().max(604_800)),
-      )
-      .max(50),
-  );
-
-const webhookSecrets = z
-  .string()
-  .transform((list) => list.split(',').map((item) => item.trim()))
-  .pipe(z.array(z.string().regex(/^whsec_[A-Za-z0-9+/=]{32,}$/, 'must be whsec_ and 24 or more bytes in base64')));
 
 const environment = z.object({
   HOST: z.string().default('127.0.0.1'),
