@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     environment: 'node',
+    // Most tests wait for sockets and the disk: on two cores two files at once take half the time.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     globalSetup: ['test/support/build-once.ts'],
