@@ -145,6 +145,8 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
 /** The server, listening. */
 export interface App extends AsyncDisposable {
   readonly url: string;
+  /** Whether callers have to show an API key. */
+  readonly asksForKeys: boolean;
   readonly engine: Engine;
 }
 
@@ -184,7 +186,12 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       attachSubscriptions(server.app.server, { path: GRAPHQL_PATH, schema, services, authenticate, acceptsHost, log }),
     );
     teardown.defer(() => server.stopListening());
-    return { url: server.url, engine, [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose]() };
+    return {
+      url: server.url,
+      asksForKeys: config.apiKeys.length > 0,
+      engine,
+      [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await teardown[Symbol.asyncDispose]();
     throw error;

@@ -29,6 +29,7 @@ const PATIENCE_MS = 5_000;
 
 const { values } = parseArgs({ options: { url: { type: 'string' }, key: { type: 'string' } } });
 const authorization: Record<string, string> = values.key === undefined ? {} : { authorization: `Bearer ${values.key}` };
+process.stdout.on('error', () => process.exit()); // nobody reads on: `npm run demo | head`
 try {
   if (values.url !== undefined) await show(values.url.replace(/\/+$/, ''), `The server at ${values.url}`);
   else await showOwnServer();
