@@ -1,4 +1,4 @@
-import { AxiosError, AxiosHeaders, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import { AxiosError, type AxiosResponse, type InternalAxiosRequestConfig, type RawAxiosResponseHeaders } from 'axios';
 import type { Dispatcher } from 'undici';
 
 /**
@@ -105,7 +105,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       data: body.toString('utf8'),
       status: this.#status,
       statusText: '',
-      headers: AxiosHeaders.from(this.#headers as Record<string, string>),
+      headers: this.#headers as RawAxiosResponseHeaders, // axios wraps them
       config,
     };
     if (!config.validateStatus || config.validateStatus(this.#status)) this.#settle(() => this.#resolve(response));
