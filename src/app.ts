@@ -72,7 +72,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const database = await openDatabase(config.databaseUrl);
     teardown.defer(() => database.close());
     const { appliedMigrations } = database;
-    if (appliedMigrations.length > 0) log.info({ appliedMigrations }, 'the database was brought up to date');
+    if (appliedMigrations.length > 0) log.debug({ appliedMigrations }, 'the database was brought up to date');
     const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
     const ledger = teardown.use(await ThreadedLedger.start(database.path));
     let isHealthy = true;

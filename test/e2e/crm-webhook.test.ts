@@ -21,8 +21,9 @@ const told = async (network: Network, id: string) => (await network.graphql(SESS
 /** The session once the CRM has been told, or was given up. */
 const concluded = (network: Network, id: string) =>
   eventually(async () => {
-    const data = await told(network, id);
-    return data.session.crmSync !== 'PENDING' && data;
+    const { session } = await told(network, id);
+    // Asked again: the fields of one query are read side by side, and the commit may have come between them.
+    return session.crmSync !== 'PENDING' && told(network, id);
   });
 
 function deliveriesIn({ databaseUrl }: Network): Record<string, unknown>[] {
