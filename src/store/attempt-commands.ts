@@ -1,4 +1,4 @@
-import type { ErrorCode, PipelineStage } from '../errors.js';
+import type { PipelineStage } from '../errors.js';
 import type { AttemptEnding } from '../guest-session/attempt-ending.js';
 import type { CapacityCheck, Channel, RoutingPriority } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
@@ -111,7 +111,7 @@ function updateSession({ db }: LedgerTransaction, { ending, posts, event, delive
     placeHeldUntil(ending),
     ending.durationMs,
     posts,
-    ending.errorCode satisfies ErrorCode | null,
+    ending.errorCode,
     delivery ? 'PENDING' : 'DISABLED',
     event.requestId,
   );

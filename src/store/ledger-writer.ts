@@ -116,7 +116,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
     try {
       this.#db.rollback();
     } catch {
-      // SQLite has rolled back by itself (a full disk does that): there is no transaction any more.
+      // The group is refused for its own reason; if the connection is broken, the next BEGIN says so.
     }
   }
 
