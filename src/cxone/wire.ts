@@ -37,6 +37,8 @@ export interface ListedSession {
   status: string;
   createdAt: string;
   expiresAt: string;
+  /** Some tenants repeat the guest's credential. */
+  token?: string;
   /** Some tenants echo what the POST carried. */
   routing?: { attributes?: { requestId?: string } };
 }

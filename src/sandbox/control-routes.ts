@@ -8,7 +8,7 @@ import type { Scenarios } from './scenarios.js';
 /** Everything below it steers the sandbox. */
 export const CONTROL_PREFIX = '/_sandbox/';
 
-/** A control route of one sandbox alone, by `METHOD name`. */
+/** A control route of one sandbox alone, by `METHOD name`, or by `METHOD name/{id}` where the path ends in any id. */
 export type ControlRoutes = Record<string, (request: Inbound) => Answer>;
 
 /** What the control routes of both sandboxes steer and show. */
@@ -48,9 +48,10 @@ export function controlRoutes(controlled: Controlled, own: ControlRoutes): (requ
     },
     ...own,
   };
+  const named = (name: string) => (Object.hasOwn(routes, name) ? routes[name] : undefined);
   return (request) => {
     const name = `${request.method} ${request.path.slice(CONTROL_PREFIX.length)}`;
-    const route = Object.hasOwn(routes, name) ? routes[name] : undefined;
+    const route = named(name) ?? named(name.replace(/\/.*/, '/{id}'));
     return route?.(request) ?? problem(404, 'not_found', `Control routes: ${Object.keys(routes).join(', ')}`);
   };
 }

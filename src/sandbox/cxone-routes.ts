@@ -13,8 +13,11 @@ export interface CxoneState {
   tokens: TokenEndpoint;
   book: SessionBook;
   sessionTtlSeconds: number;
-  /** Whether the list shows the `requestId` that the POST carried; not every tenant does. */
+  /** What tenants differ in; the sandbox's options of the same names say what each means. */
   echoAttributes: boolean;
+  echoToken: boolean;
+  canList: boolean;
+  canEndSessions: boolean;
 }
 
 /** CXone's REST API, as far as guest sessions need it. */
@@ -76,17 +79,20 @@ function createSession({ book, sessionTtlSeconds }: CxoneState, request: Inbound
   return { status: 201, body };
 }
 
-function listSessions({ book, echoAttributes }: CxoneState, request: Inbound): Answer {
+function listSessions(state: CxoneState, request: Inbound): Answer {
+  if (!state.canList) return problem(403, 'forbidden', 'This tenant does not let its sessions be listed');
   const guestId = request.query.get('guestId');
   if (!guestId) return invalid([{ path: 'query.guestId', message: 'is missing' }]);
   if (request.query.get('status') !== 'active') return invalid([{ path: 'query.status', message: "must be 'active'" }]);
   const body: ListSessionsResponse = {
-    items: book.live(guestId).map((session) => listed(session, echoAttributes)),
+    items: state.book.live(guestId).map((session) => listed(session, state)),
   };
   return { status: 200, body };
 }
 
-function endSession({ book }: CxoneState, request: Inbound): Answer {
+function endSession({ book, canEndSessions }: CxoneState, request: Inbound): Answer {
+  // An empty Allow says that the resource takes no method at all (RFC 9110 §10.2.1).
+  if (!canEndSessions) return problem(405, 'method_not_allowed', 'This tenant lets no session be ended', { allow: '' });
   switch (book.end(sessionIdOf(request))) {
     case 'ended':
       return { status: 204 };
@@ -97,7 +103,7 @@ function endSession({ book }: CxoneState, request: Inbound): Answer {
   }
 }
 
-function listed(session: SandboxSession, echoAttributes: boolean): ListedSession {
+function listed(session: SandboxSession, { echoAttributes, echoToken }: CxoneState): ListedSession {
   return {
     sessionId: session.sessionId,
     guestId: session.guestId,
@@ -105,6 +111,7 @@ function listed(session: SandboxSession, echoAttributes: boolean): ListedSession
     createdAt: session.createdAt.toISOString(),
     expiresAt: session.expiresAt.toISOString(),
     ...(echoAttributes && session.requestId !== null && { routing: { attributes: { requestId: session.requestId } } }),
+    ...(echoToken && { token: session.token }),
   };
 }
 
@@ -112,14 +119,8 @@ function invalid(details: PayloadProblem[]): Answer {
   return { status: 400, body: { error: 'validation_failed', details } };
 }
 
-/** The last part of the path, decoded; an id that cannot be decoded is simply unknown. */
-function sessionIdOf({ path }: Inbound): string {
-  const part = path.slice(SESSIONS_PATH.length + 1);
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
+function sessionIdOf(request: Inbound): string {
+  return request.pathAfter(`${SESSIONS_PATH}/`);
 }
 
 function textOrNull(value: unknown): string | null {

@@ -1,12 +1,12 @@
-import { type Answer, problem } from './answer.js';
 import { CallLog, type RecordedCall } from './call-log.js';
 import { CONTROL_PREFIX, controlRoutes } from './control-routes.js';
+import { cxoneControls, withoutToken } from './cxone-controls.js';
 import { cxoneRoutes } from './cxone-routes.js';
 import type { SandboxCall } from './faults.js';
 import type { ListenOptions } from './loopback-server.js';
 import { SandboxServer } from './sandbox-server.js';
 import { Scenarios } from './scenarios.js';
-import { type SandboxSession, SessionBook } from './session-book.js';
+import { type SandboxSession, type SandboxSessionRecord, SessionBook } from './session-book.js';
 import { TokenEndpoint } from './token-endpoint.js';
 
 const CALLS = ['token', 'list', 'create', 'end'] as const satisfies readonly SandboxCall[];
@@ -23,6 +23,12 @@ export interface CxoneSandboxOptions extends ListenOptions {
   sessionTtlSeconds?: number;
   /** Whether the list shows `routing.attributes.requestId`; default true. */
   echoAttributes?: boolean;
+  /** Whether the list repeats the guest's credential as `token`; default false. */
+  echoToken?: boolean;
+  /** Whether sessions can be listed; default true. Else the list is answered 403. */
+  canList?: boolean;
+  /** Whether the API can end sessions; default true. Else DELETE is answered 405 and ends nothing. */
+  canEndSessions?: boolean;
   /** What the token answer grants; null leaves `scope` out. Default `messaging:write messaging:read`. */
   scope?: string | null;
 }
@@ -54,6 +60,7 @@ export class CxoneSandbox implements AsyncDisposable {
   /** Resolves when it listens. @throws RangeError when `host` is not a loopback address */
   static async start(options: CxoneSandboxOptions = {}): Promise<CxoneSandbox> {
     const sandbox = new CxoneSandbox(options);
+    const state = () => ({ sessions: sandbox.sessions().map(withoutToken) });
     const site = {
       scenarios: sandbox.scenarios,
       log: sandbox.#log,
@@ -62,8 +69,14 @@ export class CxoneSandbox implements AsyncDisposable {
         book: sandbox.#book,
         sessionTtlSeconds: sandbox.#sessionTtlSeconds,
         echoAttributes: options.echoAttributes ?? true,
+        echoToken: options.echoToken ?? false,
+        canList: options.canList ?? true,
+        canEndSessions: options.canEndSessions ?? true,
       }),
-      control: sandbox.#control(),
+      control: controlRoutes(
+        { scenarios: sandbox.scenarios, log: sandbox.#log, calls: CALLS, state },
+        cxoneControls(sandbox),
+      ),
     };
     sandbox.#server = await SandboxServer.start(site, options);
     return sandbox;
@@ -74,7 +87,7 @@ export class CxoneSandbox implements AsyncDisposable {
     return this.#server.origin;
   }
 
-  /** Where it is steered over HTTP: `state`, `scenarios`, `sessions` and `revoke-tokens` stand below it. */
+  /** Where it is steered over HTTP: `state`, `scenarios`, `sessions`, `history` and `revoke-tokens` stand below it. */
   get controlUrl(): string {
     return `${this.url}${CONTROL_PREFIX}`;
   }
@@ -94,9 +107,22 @@ export class CxoneSandbox implements AsyncDisposable {
     return this.#book.live(guestId);
   }
 
+  /**
+   * Sessions live and over, in the order of opening; a copy. One that nobody ended lives until its `expiresAt`.
+   * What has been over for an hour is forgotten.
+   */
+  history(guestId?: string): SandboxSessionRecord[] {
+    return this.#book.all(guestId);
+  }
+
   /** Opens a session that the server under test knows nothing of. */
   addSession(guestId: string, ttlSeconds: number = this.#sessionTtlSeconds): SandboxSession {
     return this.#book.open({ guestId, channel: ADDED_CHANNEL, requestId: null, ttlSeconds });
+  }
+
+  /** Ends a session as an agent at CXone would, also where the API cannot. @returns whether it was live until now */
+  endSession(sessionId: string): boolean {
+    return this.#book.end(sessionId) === 'ended';
   }
 
   /** From now on every bearer issued so far is answered 401. */
@@ -123,32 +149,4 @@ export class CxoneSandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server[Symbol.asyncDispose]();
   }
-
-  #control() {
-    const state = () => ({ sessions: this.sessions().map(withoutToken) });
-    return controlRoutes(
-      { scenarios: this.scenarios, log: this.#log, calls: CALLS, state },
-      {
-        'POST revoke-tokens': () => {
-          this.revokeTokens();
-          return { status: 204 };
-        },
-        'POST sessions': (request) => this.#addSession(request.jsonAt('guestId'), request.jsonAt('ttlSeconds')),
-      },
-    );
-  }
-
-  #addSession(guestId: unknown, ttlSeconds: unknown): Answer {
-    if (typeof guestId !== 'string' || guestId === '') {
-      return problem(400, 'invalid_session', 'guestId: must be a string that is not empty');
-    }
-    if (ttlSeconds !== undefined && !(typeof ttlSeconds === 'number' && ttlSeconds > 0)) {
-      return problem(400, 'invalid_session', 'ttlSeconds: must be a number above 0');
-    }
-    return { status: 201, body: withoutToken(this.addSession(guestId, ttlSeconds)) };
-  }
-}
-
-function withoutToken({ sessionId, guestId, channel, requestId, createdAt, expiresAt }: SandboxSession) {
-  return { sessionId, guestId, channel, requestId, createdAt, expiresAt };
 }

@@ -1,7 +1,7 @@
 /** The calls that a sandbox answers and that a scenario can make fail. */
 export type SandboxCall = 'token' | 'list' | 'create' | 'end' | 'webhook';
 
-/** One way of going wrong, as the client meets it. */
+/** One way of going wrong, as the client meets it. Where a good answer has no body (204), a broken one is a 200. */
 export type Fault =
   /** 429 (or 503). `retryAfter` is the raw header value; absent means no header. */
   | { kind: 'rate-limit'; retryAfter?: string; status?: 429 | 503 }
@@ -33,7 +33,7 @@ export interface Scenario {
   /** How many calls it strikes; default: all, until it is cleared. */
   times?: number;
   /**
-   * Whether the fault comes before or after the work (opening the session, issuing the token, taking the webhook).
+   * Whether the fault comes before or after the work (opening or ending the session, issuing the token, taking the webhook).
    * `before` is the default: the work is never done.
    *
    * A `slow` call always does its work: at once, and only the answer is late (`after`, its default), or when the

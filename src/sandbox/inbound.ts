@@ -25,6 +25,16 @@ export class Inbound {
     this.#query = mark === -1 ? '' : target.slice(mark + 1);
   }
 
+  /** What the path has after a prefix, decoded; what cannot be decoded stays as it is. */
+  pathAfter(prefix: string): string {
+    const rest = this.path.slice(prefix.length);
+    try {
+      return decodeURIComponent(rest);
+    } catch {
+      return rest;
+    }
+  }
+
   get query(): URLSearchParams {
     return new URLSearchParams(this.#query);
   }

@@ -36,6 +36,9 @@ Make the next two creations fail:
   curl -X POST ${cxone.controlUrl}scenarios -d '{"on":"create","fault":{"kind":"status","status":500},"times":2}'
 Undo every fault:
   curl -X DELETE ${cxone.controlUrl}scenarios
+See every session that was opened, and end one as an agent would:
+  curl ${cxone.controlUrl}history
+  curl -X DELETE ${cxone.controlUrl}sessions/SESSION_ID
 Ctrl-C stops.`);
 }
 

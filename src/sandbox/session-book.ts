@@ -13,7 +13,13 @@ export interface SandboxSession {
   readonly expiresAt: Date;
 }
 
-/** How long a session that is over still answers 410 instead of 404. */
+/** A session as it stands now, be it live or over. */
+export interface SandboxSessionRecord extends SandboxSession {
+  /** When somebody ended it; null while nobody has, although it may have expired. */
+  readonly endedAt: Date | null;
+}
+
+/** How long a session that is over is remembered, and answers 410 instead of 404. */
 const REMEMBERED_MS = 3_600_000;
 
 type Kept = SandboxSession & { endedAt: Date | null };
@@ -49,6 +55,15 @@ export class SessionBook {
   live(guestId?: string): SandboxSession[] {
     const candidates = guestId === undefined ? this.#byId.values() : (this.#byGuest.get(guestId) ?? []);
     return [...candidates].filter(isLive);
+  }
+
+  /** Live or over, in the order of opening; copies. */
+  all(guestId?: string): SandboxSessionRecord[] {
+    const records: SandboxSessionRecord[] = [];
+    for (const kept of this.#byId.values()) {
+      if (guestId === undefined || kept.guestId === guestId) records.push({ ...kept });
+    }
+    return records;
   }
 
   end(sessionId: string): 'ended' | 'unknown' | 'already-over' {

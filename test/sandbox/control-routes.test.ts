@@ -75,6 +75,27 @@ test('sessions are added over HTTP and shown without their token', async () => {
   expect((await control(sandbox, 'POST', 'sessions', { guestId: GUEST, ttlSeconds: -1 })).status).toBe(400);
 });
 
+test('a session is ended over HTTP, once, and stays in the history without its token', async () => {
+  await using sandbox = await CxoneSandbox.start();
+  const { sessionId } = sandbox.addSession(GUEST);
+  sandbox.addSession(OTHER_GUEST);
+  const statuses = [];
+  for (const id of [sessionId, sessionId, 'cxs_unknown', '%', '']) {
+    statuses.push((await control(sandbox, 'DELETE', `sessions/${id}`)).status);
+  }
+  expect(statuses).toEqual([204, 404, 404, 404, 404]);
+  expect(sandbox.sessions()).toMatchObject([{ guestId: OTHER_GUEST }]);
+  const history = await (await control(sandbox, 'GET', 'history')).text();
+  expect(JSON.parse(history)).toMatchObject([
+    { sessionId, guestId: GUEST, endedAt: expect.stringMatching(/Z$/) },
+    { guestId: OTHER_GUEST, endedAt: null },
+  ]);
+  expect(history).not.toContain('ctk_');
+  const ofGuest = await control(sandbox, 'GET', `history?guestId=${GUEST}`);
+  expect(await ofGuest.json()).toMatchObject([{ sessionId }]);
+  expect(sandbox.count('end')).toBe(0);
+});
+
 test('tokens are revoked over HTTP', async () => {
   await using sandbox = await CxoneSandbox.start();
   const bearer = await bearerOf(sandbox);

@@ -1,33 +1,63 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { CxoneSandbox } from '../../src/sandbox/cxone-sandbox.js';
-import { sessionPayload } from './requests.js';
+import { GUEST, sessionPayload } from './requests.js';
 
-/** With node:http, whose errors carry the code of the socket. */
-export function createOverHttp(sandbox: CxoneSandbox, bearer: string): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = httpRequest(`${sandbox.url}/api/v1/messaging/sessions`, {
-      method: 'POST',
-      agent: false,
-      timeout: 10_000,
-      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'x-request-id': 'request-1' },
-    });
-    request.once('response', resolve).once('error', reject);
-    request.end(JSON.stringify(sessionPayload()));
-  });
+/** What a CXone sandbox answers. */
+export type CxoneCall = 'token' | 'list' | 'create' | 'end';
+
+/** With node:http, whose errors carry the code of the socket. `end` ends the first session that is live. */
+export function callOverHttp(sandbox: CxoneSandbox, call: CxoneCall, bearer: string) {
+  const { method, path, type, body } = REQUESTS[call](sandbox);
+  const headers = {
+    authorization: `Bearer ${bearer}`,
+    'x-request-id': 'request-1',
+    ...(type && { 'content-type': type }),
+  };
+  const request = httpRequest(`${sandbox.url}${path}`, { method, agent: false, timeout: 10_000, headers });
+  const answer = answerTo(request);
+  request.end(body);
+  return { answer, abort: () => void request.destroy() };
 }
 
-export function abortableCreate(sandbox: CxoneSandbox, bearer: string) {
-  const controller = new AbortController();
-  const answer = fetch(`${sandbox.url}/api/v1/messaging/sessions`, {
+export function createOverHttp(sandbox: CxoneSandbox, bearer: string): Promise<IncomingMessage> {
+  return callOverHttp(sandbox, 'create', bearer).answer;
+}
+
+interface RawRequest {
+  method: string;
+  path: string;
+  type?: string;
+  body?: string;
+}
+
+const SESSIONS_PATH = '/api/v1/messaging/sessions';
+const REQUESTS: Record<CxoneCall, (sandbox: CxoneSandbox) => RawRequest> = {
+  token: ({ clientId, clientSecret }) => ({
     method: 'POST',
-    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'x-request-id': 'request-1' },
+    path: '/oauth/token',
+    type: 'application/x-www-form-urlencoded',
+    body: `grant_type=client_credentials&client_id=${clientId}&client_secret=${clientSecret}`,
+  }),
+  list: () => ({ method: 'GET', path: `${SESSIONS_PATH}?guestId=${GUEST}&status=active` }),
+  create: () => ({
+    method: 'POST',
+    path: SESSIONS_PATH,
+    type: 'application/json',
     body: JSON.stringify(sessionPayload()),
-    signal: controller.signal,
+  }),
+  end: (sandbox) => ({ method: 'DELETE', path: `${SESSIONS_PATH}/${sandbox.sessions()[0]?.sessionId}` }),
+};
+
+function answerTo(request: ClientRequest): Promise<IncomingMessage> {
+  const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve);
+    // Not once: a request that is destroyed may fail again, and nobody would be there to hear it.
+    request.on('error', reject);
   });
   // Looked at later; an early rejection must not count as unhandled.
   answer.catch(() => {});
-  return { answer, abort: () => controller.abort() };
+  return answer;
 }
 
 /** Sends the head of a creation and not yet its body. */

@@ -39,6 +39,12 @@ export async function bearerOf(sandbox: CxoneSandbox): Promise<string> {
   return answer.access_token;
 }
 
+/** What a test reads of the answer to a creation. */
+export interface SessionAnswer {
+  sessionId: string;
+  token: string;
+}
+
 export function postSession(
   sandbox: CxoneSandbox,
   bearer: string,
