@@ -1,13 +1,17 @@
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { identify } from './access/api-keys.js';
-import { isLoopback, type Settings } from './config.js';
+import { type Config, isLoopback, type Settings } from './config.js';
+import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
 import { webhookBody } from './crm/webhook-body.js';
 import { AccessTokens } from './cxone/access-token.js';
 import { CxoneClient } from './cxone/cxone-client.js';
 import { CxoneExchange } from './cxone/exchange.js';
+import { GuardedExchange } from './cxone/guarded-exchange.js';
+import { RetryBudget } from './cxone/retry-budget.js';
 import { HttpScorer } from './fraud/http-scorer.js';
 import { SimulatedScorer } from './fraud/simulated-scorer.js';
 import { createContext, type Services } from './graphql/context.js';
@@ -15,14 +19,17 @@ import { unauthenticated } from './graphql/error-format.js';
 import { buildGraphqlSchema } from './graphql/schema.js';
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
-import { AttemptsUnderWay } from './guest-session/attempts-under-way.js';
 import { createGuestSession } from './guest-session/create-guest-session.js';
-import type { Ports } from './guest-session/ports.js';
+import { Deadline } from './guest-session/deadline.js';
+import { endGuestSession } from './guest-session/end-guest-session.js';
+import { settleAttempt } from './guest-session/settle-attempt.js';
+import { UnderWay } from './guest-session/under-way.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
 import { ExpirySweep } from './lifecycle/expiry-sweep.js';
+import { Reconciler } from './lifecycle/reconciler.js';
 import { SessionEventStream } from './lifecycle/session-event-stream.js';
 import { createLog } from './log.js';
-import { createHttpClient } from './outbound/http-client.js';
+import { createHttpClient, type HttpClient } from './outbound/http-client.js';
 import { wasNothingSent } from './outbound/undici-adapter.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
@@ -30,16 +37,22 @@ import { SqliteAttemptLedger } from './store/attempt-ledger.js';
 import { AuditReader } from './store/audit-reader.js';
 import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
-import { SessionExpiry } from './store/expiry.js';
+import { KeyExpiry, SessionExpiry } from './store/expiry.js';
+import { SqliteIntentLedger } from './store/intent-ledger.js';
 import { MetricsReader } from './store/metrics-reader.js';
 import { openDatabase } from './store/open-database.js';
 import { Outbox } from './store/outbox.js';
+import { SqliteSessionLedger } from './store/session-ledger.js';
 import { SessionReader } from './store/session-reader.js';
 import { ThreadedLedger } from './store/threaded-ledger.js';
+import { TokenCipher } from './store/token-cipher.js';
 import { Teardown } from './teardown.js';
 
 /** What an attempt may need beyond its deadline, to be closed and answered. */
 const DRAIN_MARGIN_MS = 5_000;
+const EXPIRY_SWEEP_MS = 250;
+/** Nobody waits for a key to be forgotten: one whose time is over is not honoured any more. */
+const KEY_SWEEP_MS = 60_000;
 
 /** What a test or an embedding program may put in place of the usual. */
 export interface Overrides {
@@ -75,11 +88,15 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     if (appliedMigrations.length > 0) log.debug({ appliedMigrations }, 'the database was brought up to date');
     const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
     const ledger = teardown.use(await ThreadedLedger.start(database.path));
-    let isHealthy = true;
+    let isAlive = true;
     ledger.onFailure((error) => {
-      isHealthy = false;
+      isAlive = false;
       log.fatal({ err: error }, 'the ledger thread died: nothing can be written any more');
       overrides.onFatal?.();
+    });
+    ledger.onStorageChange((failure) => {
+      if (failure) log.error({ failure }, 'the database cannot be written: not ready until it can');
+      else log.warn('the database can be written again');
     });
     const events = new EventReader(database.prisma);
     const stream = new SessionEventStream(events, ledger.eventSequence);
@@ -89,44 +106,74 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const outbox = webhookUrl === null ? null : new Outbox(ledger, database.reader, webhookBody);
     if (outbox && webhookUrl) {
       const settings = { url: webhookUrl, timeoutMs: config.crm.timeoutMs, secrets: secrets.crmWebhookSecrets };
-      const worker = teardown.use(new OutboxWorker(outbox, new CrmWebhook(http.axios, settings), config.crm, log));
-      await worker.start();
+      const webhook = withWebhookCrashPoint(new CrmWebhook(http.axios, settings), config.crashAt);
+      await teardown.use(new OutboxWorker(outbox, webhook, config.crm, log)).start();
     }
-    teardown.use(new ExpirySweep(new SessionExpiry(ledger, database.reader), log));
+    teardown.use(new ExpirySweep(new SessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, log));
+    teardown.use(new ExpirySweep(new KeyExpiry(ledger, database.reader), KEY_SWEEP_MS, log));
 
-    const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId, queueId } = config.cxone;
-    const baseUrl = config.cxone.baseUrl ?? cxoneSandbox?.url ?? '';
-    const retry = { maxAttempts, baseMs };
-    const exchange = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });
-    const tokens = new AccessTokens(exchange, {
-      clientId,
-      clientSecret: secrets.cxoneClientSecret,
-      retry,
-      fetchDeadlineMs: config.createDeadlineMs,
-    });
-    const { fraud, maxConcurrentSessions, createDeadlineMs } = config;
-    const ports: Ports = {
-      scorer:
-        fraud.provider === 'http' && fraud.serviceUrl
-          ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
-          : new SimulatedScorer(),
-      cxone: new CxoneClient(exchange, tokens, retry),
-      ledger: new SqliteAttemptLedger(ledger, database.reader, outbox, {
+    const { fraud, maxConcurrentSessions, createDeadlineMs, cxone: tenant } = config;
+    const encryptionKeys = [encryptionKey, ...secrets.encryptionKeysOld] as const;
+    const cipher = new TokenCipher(encryptionKey, secrets.encryptionKeysOld);
+    const sessions = new SessionReader(database.prisma);
+    const attemptLedger = teardown.use(
+      new SqliteAttemptLedger(ledger, database.reader, outbox, cipher, {
         maxConcurrentSessions,
         fingerprintKey: deriveKey(encryptionKey, 'device fingerprints'),
       }),
-      log,
-      rules: { fraudThreshold: fraud.threshold, maxConcurrentSessions, createDeadlineMs, defaultQueueId: queueId },
-    };
+    );
+    const sessionLedger = new SqliteSessionLedger(ledger, database.reader, sessions, cipher, outbox);
+    const inputKeys = encryptionKeys.map((key) => deriveKey(key, 'idempotency inputs')) as [Buffer, ...Buffer[]];
+    const ports = withCrashPoint(
+      {
+        scorer:
+          fraud.provider === 'http' && fraud.serviceUrl
+            ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
+            : new SimulatedScorer(),
+        cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox),
+        intents: new SqliteIntentLedger(ledger, sessions, cipher, {
+          instanceId: randomUUID(),
+          isAlone: true, // the lock of the database sees to it
+          ttlMs: config.idempotencyTtlHours * 3_600_000,
+          inputKeys,
+        }),
+        ledger: attemptLedger,
+        sessions: sessionLedger,
+        log,
+        rules: {
+          fraudThreshold: fraud.threshold,
+          maxConcurrentSessions,
+          createDeadlineMs,
+          defaultQueueId: tenant.queueId,
+          endsUpstream: tenant.endSession,
+        },
+      },
+      config.crashAt,
+    );
     if (!usesSandbox && !fraud.serviceUrl)
       log.warn('FRAUD_PROVIDER is "simulated": it knows nothing of fraud and refuses about a quarter of all devices');
 
-    const attempts = new AttemptsUnderWay((request, caller) => createGuestSession(request, caller, ports));
-    teardown.use(attempts);
+    await sessionLedger.releaseAbandoned();
+    const reconciler = teardown.use(
+      new Reconciler(
+        {
+          due: (limit) => sessionLedger.dueForReconciliation(limit),
+          isUnderWay: (requestId) => attemptLedger.isUnderWay(requestId),
+          settle: (attempt) => settleAttempt(attempt, new Deadline(createDeadlineMs), ports),
+          postpone: (attempt, waitMs) => sessionLedger.postpone(attempt, waitMs),
+          abandon: (attempt, reason) => sessionLedger.abandon(attempt, reason),
+        },
+        log,
+      ),
+    );
+    reconciler.look();
+
+    const underWay = teardown.use(new UnderWay());
     return {
       services: {
-        open: (request, caller) => attempts.run(request, caller),
-        sessions: new SessionReader(database.prisma),
+        open: (request, caller) => underWay.run(() => createGuestSession(request, caller, ports)),
+        end: (request, caller) => underWay.run(() => endGuestSession(request, caller, ports)),
+        sessions,
         audits: new AuditReader(database.prisma),
         events,
         metrics: new MetricsReader(database.prisma),
@@ -135,13 +182,23 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
-      isHealthy: () => isHealthy,
+      isHealthy: () => isAlive && ledger.isWritable,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };
   } catch (error) {
     await teardown[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function createCxone(config: Config, clientSecret: string, http: HttpClient, sandbox: CxoneSandbox | null): CxoneClient {
+  const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId } = config.cxone;
+  const baseUrl = config.cxone.baseUrl ?? sandbox?.url ?? '';
+  const plain = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });
+  const exchange = new GuardedExchange(plain, config.cxone);
+  const retry = { maxAttempts, baseMs, budget: new RetryBudget() };
+  const settings = { clientId, clientSecret, retry, fetchDeadlineMs: config.createDeadlineMs };
+  return new CxoneClient(exchange, new AccessTokens(exchange, settings), retry);
 }
 
 /** The server, listening. */
@@ -176,7 +233,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         host: config.host,
         port: config.port,
         apollo,
-        createContext: (authorization) => createContext(authenticate(authorization), services),
+        createContext: ({ authorization, idempotencyKey }) =>
+          createContext(authenticate(authorization), services, idempotencyKey),
         acceptsHost,
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,

@@ -4,15 +4,19 @@ import { StartupError } from './errors.js';
 import {
   apiKeys,
   baseUrl,
+  CRASH_POINTS,
   encryptionKey,
+  encryptionKeys,
   httpUrl,
   type ROLES,
   retrySchedule,
+  ttlHours,
   webhookSecrets,
   whole,
 } from './setting-formats.js';
 
 export type Role = (typeof ROLES)[number];
+export type CrashPoint = (typeof CRASH_POINTS)[number];
 
 /** One API key; of the key itself only the hash is known. */
 export interface ApiKey {
@@ -38,6 +42,13 @@ export interface Config {
     readonly maxAttempts: number;
     /** First backoff is about twice this. */
     readonly retryBaseMs: number;
+    /** Failures in a row after which nothing is sent for a while. */
+    readonly breakerFailures: number;
+    readonly breakerOpenMs: number;
+    /** Calls under way at once; ten times as many may wait. */
+    readonly maxConcurrency: number;
+    /** Whether sessions are ended at CXone, or here alone. */
+    readonly endSession: boolean;
   };
   readonly crm: {
     /** Null: in sandbox mode the embedded receiver, else no webhooks. */
@@ -56,6 +67,10 @@ export interface Config {
   };
   readonly maxConcurrentSessions: number;
   readonly createDeadlineMs: number;
+  /** How long an idempotency key is remembered. */
+  readonly idempotencyTtlHours: number;
+  /** For tests: where the process dies. */
+  readonly crashAt: CrashPoint | null;
   /** Empty: open to all, on a loopback address alone. */
   readonly apiKeys: readonly ApiKey[];
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -67,6 +82,8 @@ interface SecretValues {
   readonly crmWebhookSecrets: readonly string[];
   /** 32 bytes; null: generated beside the database (sandbox mode alone). */
   readonly encryptionKey: Buffer | null;
+  /** Keys that were used before it: they still decrypt. */
+  readonly encryptionKeysOld: readonly Buffer[];
 }
 
 /** What must never print: the fields are hidden from JSON and from `console.log`. */
@@ -86,6 +103,9 @@ class Secrets {
   }
   get encryptionKey(): Buffer | null {
     return this.#values.encryptionKey;
+  }
+  get encryptionKeysOld(): readonly Buffer[] {
+    return this.#values.encryptionKeysOld;
   }
   toJSON(): string {
     return '[secrets]';
@@ -114,6 +134,10 @@ const environment = z.object({
   CXONE_TIMEOUT_MS: whole(1, 120_000).default(5000),
   CXONE_MAX_ATTEMPTS: whole(1, 10).default(3),
   CXONE_RETRY_BASE_MS: whole(1, 60_000).default(1000),
+  CXONE_BREAKER_FAILURES: whole(1, 1000).default(10),
+  CXONE_BREAKER_OPEN_MS: whole(1, 600_000).default(5000),
+  CXONE_MAX_CONCURRENCY: whole(1, 1000).default(100),
+  CXONE_END_SESSION: z.enum(['on', 'off']).default('on'),
   CREATE_DEADLINE_MS: whole(1, 300_000).default(15_000),
   CRM_WEBHOOK_URL: httpUrl.optional(),
   CRM_WEBHOOK_SECRET: webhookSecrets.optional(),
@@ -126,8 +150,11 @@ const environment = z.object({
   FRAUD_TIMEOUT_MS: whole(1, 60_000).default(1000),
   FRAUD_FAIL_MODE: z.enum(['open', 'closed']).default('closed'),
   MAX_CONCURRENT_SESSIONS: whole(1, 1000).default(5),
+  IDEMPOTENCY_TTL_HOURS: ttlHours.default(24),
   API_KEYS: apiKeys.optional(),
   ENCRYPTION_KEY: encryptionKey.optional(),
+  ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
+  CRASH_AT: z.enum(CRASH_POINTS).optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
@@ -175,6 +202,10 @@ function contradictions(given: Record<string, string | undefined>): string[] {
     problems.push('FRAUD_SERVICE_URL: is set but FRAUD_PROVIDER is not http: the service would not be asked');
   }
   if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
+  if (given.ENCRYPTION_KEYS_OLD !== undefined) needs('ENCRYPTION_KEY', 'when ENCRYPTION_KEYS_OLD is set');
+  if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
+    problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
+  }
   if (given.HOST !== undefined && !isLoopback(given.HOST) && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '')) {
     problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
   }
@@ -199,6 +230,10 @@ function toSettings(env: z.output<typeof environment>): Settings {
         timeoutMs: env.CXONE_TIMEOUT_MS,
         maxAttempts: env.CXONE_MAX_ATTEMPTS,
         retryBaseMs: env.CXONE_RETRY_BASE_MS,
+        breakerFailures: env.CXONE_BREAKER_FAILURES,
+        breakerOpenMs: env.CXONE_BREAKER_OPEN_MS,
+        maxConcurrency: env.CXONE_MAX_CONCURRENCY,
+        endSession: env.CXONE_END_SESSION === 'on',
       },
       crm: {
         webhookUrl: env.CRM_WEBHOOK_URL ?? null,
@@ -215,6 +250,8 @@ function toSettings(env: z.output<typeof environment>): Settings {
       },
       maxConcurrentSessions: env.MAX_CONCURRENT_SESSIONS,
       createDeadlineMs: env.CREATE_DEADLINE_MS,
+      idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
+      crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],
       logLevel: env.LOG_LEVEL,
     },
@@ -222,6 +259,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       cxoneClientSecret: usesSandbox ? SANDBOX_CLIENT_SECRET : (env.CXONE_CLIENT_SECRET ?? ''),
       crmWebhookSecrets: env.CRM_WEBHOOK_SECRET ?? [],
       encryptionKey: env.ENCRYPTION_KEY ?? null,
+      encryptionKeysOld: env.ENCRYPTION_KEYS_OLD,
     }),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Every way an attempt to open a guest session can end without one. Public: front ends switch on these codes.
+ * Every way an attempt to open a guest session, or to end one, can fail. Public: front ends switch on these codes.
  */
 export const ErrorCode = {
   INVALID_INPUT: 'INVALID_INPUT',
@@ -15,10 +15,14 @@ export const ErrorCode = {
   FRAUD_CHECK_UNAVAILABLE: 'FRAUD_CHECK_UNAVAILABLE',
   OUTCOME_UNKNOWN: 'OUTCOME_UNKNOWN',
   DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+  IDEMPOTENCY_CONFLICT: 'IDEMPOTENCY_CONFLICT',
+  IDEMPOTENCY_IN_FLIGHT: 'IDEMPOTENCY_IN_FLIGHT',
+  NOT_FOUND: 'NOT_FOUND',
+  LEDGER_UNAVAILABLE: 'LEDGER_UNAVAILABLE',
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** The steps of the pipeline, in order. */
+/** The steps of opening a session, in order, and the one of ending it. */
 export const PipelineStage = {
   VALIDATE: 'VALIDATE',
   RECOGNISE: 'RECOGNISE',
@@ -28,6 +32,7 @@ export const PipelineStage = {
   CAPACITY: 'CAPACITY',
   CREATE: 'CREATE',
   CLOSE: 'CLOSE',
+  END: 'END',
 } as const;
 export type PipelineStage = keyof typeof PipelineStage;
 
@@ -65,12 +70,30 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   OUTCOME_UNKNOWN: {
     status: 'FAILED',
     retryable: false,
-    message: 'CXone took the request, but its answer was lost: the session may or may not exist. Its place stays held.',
+    message:
+      "CXone took the request, but its answer was lost: the session may or may not exist, and the guest's place stays held. " +
+      'With an idempotency key, try again with the same one.',
   },
   DEADLINE_EXCEEDED: {
     status: 'FAILED',
     retryable: true,
     message: 'The session could not be opened in the time allowed. Nothing was opened. Try again.',
+  },
+  IDEMPOTENCY_CONFLICT: {
+    status: 'REJECTED',
+    retryable: false,
+    message: 'This idempotency key was used for another input. Use a new key for a new intent.',
+  },
+  IDEMPOTENCY_IN_FLIGHT: {
+    status: 'FAILED',
+    retryable: true,
+    message: 'An earlier request with this idempotency key is still at work. Try again with the same key.',
+  },
+  NOT_FOUND: { status: 'REJECTED', retryable: false, message: 'There is no such session.' },
+  LEDGER_UNAVAILABLE: {
+    status: 'FAILED',
+    retryable: true,
+    message: 'The request could not be written down, so nothing was done. Try again later.',
   },
 };
 
@@ -83,9 +106,11 @@ export interface FieldProblem {
 
 export interface AttemptErrorOptions {
   /** For operations: kept in the audit trail and the log, never shown to the public. Must hold no secret. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
   /** When a retry makes sense, in seconds. */
   readonly retryAfterSeconds?: number | undefined;
+  /** Where it differs from what the code usually means. */
+  readonly retryable?: boolean;
   /** All that is wrong with the input (INVALID_INPUT). */
   readonly problems?: readonly FieldProblem[];
   /** Only errors that carry no credential: foreign errors are translated where they are caught. */
@@ -108,7 +133,7 @@ export class AttemptError extends Error {
     const meaning = MEANINGS[code];
     super(meaning.message, { cause: options.cause });
     this.status = meaning.status;
-    this.retryable = meaning.retryable;
+    this.retryable = options.retryable ?? meaning.retryable;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.detail = options.detail;
     this.problems = options.problems ?? [];

@@ -13,8 +13,8 @@ export interface InitiatedSession {
   /** Names the attempt in the audit trail, and in the `X-Request-Id` that CXone got. */
   readonly requestId: string;
   readonly sessionId: string;
-  /** The guest's credential. */
-  readonly clientToken: string;
+  /** The guest's credential; null when an idempotency key was sent again and the session is over. */
+  readonly clientToken: string | null;
   readonly expiresAt: Date;
   readonly durationMs: number;
 }
@@ -54,6 +54,7 @@ export class SessionInitiator implements AsyncDisposable {
 
   /**
    * Opens one session.
+   * @param idempotencyKey names the intent: sent again with the same input it gives the same session
    * @throws AttemptError when it is refused or fails: `code` says why, `retryable` and `retryAfterSeconds` whether to try again
    */
   async initiateGuestSession(
@@ -61,11 +62,22 @@ export class SessionInitiator implements AsyncDisposable {
     deviceFingerprint: string,
     crmId?: string | null,
     ipMetadata?: CreateGuestSessionRequest['ipMetadata'],
+    idempotencyKey?: string,
   ): Promise<InitiatedSession> {
-    const request = { guestId, deviceFingerprint, crmId, ipMetadata };
+    const request = { guestId, deviceFingerprint, crmId, ipMetadata, idempotencyKey };
     const { requestId, outcome, session } = await this.#engine.services.open(request, { name: this.#callerName });
     if (outcome.status !== 'SUCCESS') throw outcome.error;
     return { requestId, ...outcome.created, durationMs: session?.durationMs ?? 0 };
+  }
+
+  /**
+   * Ends a session, at CXone and in the books. To end one that is over changes nothing.
+   * @param sessionId the id at CXone
+   * @throws AttemptError when it could not be ended
+   */
+  async endGuestSession(sessionId: string, reason?: string): Promise<void> {
+    const { error } = await this.#engine.services.end({ sessionId, reason }, { name: this.#callerName });
+    if (error) throw error;
   }
 
   /** The whole audit trail, oldest first. */

@@ -2,6 +2,17 @@ import { z } from 'zod';
 
 export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 
+/** Where a test may have the process die. */
+export const CRASH_POINTS = [
+  'after-reserve',
+  'before-post',
+  'after-post',
+  'before-close',
+  'after-close',
+  'before-webhook',
+  'after-webhook',
+] as const;
+
 /** A whole number within bounds. */
 export const whole = (least: number, most: number) =>
   z.coerce
@@ -57,6 +68,17 @@ export const encryptionKey = z
   .base64(NO_KEY)
   .transform((text) => Buffer.from(text, 'base64'))
   .refine((key) => key.length === 32, NO_KEY);
+/** Such keys, comma-separated. */
+export const encryptionKeys = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(z.array(encryptionKey));
+
+/** More than 0, and at most a year. */
+export const ttlHours = z.coerce
+  .number<string>('must be a number of hours')
+  .gt(0, 'must be more than 0')
+  .max(8760, 'must be at most 8760');
 
 /** Seconds, comma-separated. */
 export const retrySchedule = z

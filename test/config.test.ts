@@ -5,6 +5,7 @@ import { loadSettings } from '../src/config.js';
 import { StartupError } from '../src/errors.js';
 
 const KEY = randomBytes(32).toString('base64');
+const OLD_KEYS = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
 const WEBHOOK_SECRET = `whsec_${randomBytes(24).toString('base64')}`;
 const sha256 = createHash('sha256').update('a key').digest('hex');
 
@@ -46,17 +47,24 @@ describe('the settings', () => {
         timeoutMs: 5000,
         maxAttempts: 3,
         retryBaseMs: 1000,
+        breakerFailures: 10,
+        breakerOpenMs: 5000,
+        maxConcurrency: 100,
+        endSession: true,
       },
       crm: { webhookUrl: null, timeoutMs: 5000, concurrency: 8, retryScheduleSeconds: [5, 30, 120, 600] },
       fraud: { threshold: 75, provider: 'simulated', serviceUrl: null, timeoutMs: 1000, failMode: 'closed' },
       maxConcurrentSessions: 5,
       createDeadlineMs: 15_000,
+      idempotencyTtlHours: 24,
+      crashAt: null,
       apiKeys: [],
       logLevel: 'info',
     });
     expect(secrets.cxoneClientSecret).toBe('sandbox-secret');
     expect(secrets.crmWebhookSecrets).toEqual([]);
     expect(secrets.encryptionKey).toBeNull();
+    expect(secrets.encryptionKeysOld).toEqual([]);
   });
 
   it('are each read from the environment', () => {
@@ -68,7 +76,14 @@ describe('the settings', () => {
       CXONE_TIMEOUT_MS: '1',
       CXONE_MAX_ATTEMPTS: '2',
       CXONE_RETRY_BASE_MS: '3',
+      CXONE_BREAKER_FAILURES: '10',
+      CXONE_BREAKER_OPEN_MS: '11',
+      CXONE_MAX_CONCURRENCY: '12',
+      CXONE_END_SESSION: 'off',
       CREATE_DEADLINE_MS: '4',
+      IDEMPOTENCY_TTL_HOURS: '0.5',
+      CRASH_AT: 'after-post',
+      ENCRYPTION_KEYS_OLD: `${OLD_KEYS[0]}, ${OLD_KEYS[1]}`,
       CRM_WEBHOOK_URL: 'http://crm.example.com/hooks',
       CRM_WEBHOOK_SECRET: `${WEBHOOK_SECRET}, ${WEBHOOK_SECRET}`,
       CRM_TIMEOUT_MS: '5',
@@ -98,8 +113,14 @@ describe('the settings', () => {
         timeoutMs: 1,
         maxAttempts: 2,
         retryBaseMs: 3,
+        breakerFailures: 10,
+        breakerOpenMs: 11,
+        maxConcurrency: 12,
+        endSession: false,
       },
       createDeadlineMs: 4,
+      idempotencyTtlHours: 0.5,
+      crashAt: 'after-post',
       crm: {
         webhookUrl: 'http://crm.example.com/hooks',
         timeoutMs: 5,
@@ -123,6 +144,7 @@ describe('the settings', () => {
     expect(secrets.cxoneClientSecret).toBe('client-secret-value');
     expect(secrets.crmWebhookSecrets).toEqual([WEBHOOK_SECRET, WEBHOOK_SECRET]);
     expect(secrets.encryptionKey?.toString('base64')).toBe(KEY);
+    expect(secrets.encryptionKeysOld.map((key) => key.toString('base64'))).toEqual(OLD_KEYS);
   });
 
   it('may be empty, which is the same as not set', () => {
@@ -230,10 +252,12 @@ describe('the settings', () => {
     ['FRAUD_PROVIDER', 'SIMULATED'],
     ['FRAUD_FAIL_MODE', 'half'],
     ['LOG_LEVEL', 'verbose'],
+    ['CXONE_END_SESSION', 'true'],
+    ['CRASH_AT', 'somewhere'],
   ])('name the values that %s can have', (name, value) => {
     const [problem, ...others] = problemsOf({ [name]: value });
 
-    expect(problem).toMatch(new RegExp(`^${name}: .*"(simulated|open|trace)"`));
+    expect(problem).toMatch(new RegExp(`^${name}: .*"(simulated|open|trace|on|after-reserve)"`));
     expect(others).toEqual([]);
   });
 
@@ -242,6 +266,9 @@ describe('the settings', () => {
     ['CXONE_TIMEOUT_MS', ['0', '120001', '1.5', '5s']],
     ['CXONE_MAX_ATTEMPTS', ['0', '11']],
     ['CXONE_RETRY_BASE_MS', ['0', '60001']],
+    ['CXONE_BREAKER_FAILURES', ['0', '1001', '2.5']],
+    ['CXONE_BREAKER_OPEN_MS', ['0', '600001']],
+    ['CXONE_MAX_CONCURRENCY', ['0', '1001']],
     ['CREATE_DEADLINE_MS', ['0', '300001']],
     ['CRM_TIMEOUT_MS', ['0', '120001']],
     ['CRM_CONCURRENCY', ['0', '257']],
@@ -274,6 +301,36 @@ describe('the settings', () => {
     'a'.repeat(64),
   ])('refuse %j as an ENCRYPTION_KEY', (value) => {
     expect(problemsOf({ ENCRYPTION_KEY: value })).toEqual([expect.stringMatching(/^ENCRYPTION_KEY: .*base64/)]);
+  });
+
+  it.each([`${KEY},AAAA`, `${KEY},`, `${KEY};${KEY}`, 'a'.repeat(64)])('refuse %j as ENCRYPTION_KEYS_OLD', (value) => {
+    expect(problemsOf({ ENCRYPTION_KEY: KEY, ENCRYPTION_KEYS_OLD: value })).toEqual([
+      expect.stringMatching(/^ENCRYPTION_KEYS_OLD \(at \d\): .*base64/),
+    ]);
+  });
+
+  it('refuse old keys without a new one', () => {
+    expect(problemsOf({ ENCRYPTION_KEYS_OLD: KEY })).toEqual([
+      'ENCRYPTION_KEY: is required when ENCRYPTION_KEYS_OLD is set',
+    ]);
+  });
+
+  it.each(['0', '-1', '8760.1', 'a day', '24h', 'NaN', 'Infinity'])('refuse %j as IDEMPOTENCY_TTL_HOURS', (value) => {
+    const [problem, ...others] = problemsOf({ IDEMPOTENCY_TTL_HOURS: value });
+
+    expect(problem).toMatch(/^IDEMPOTENCY_TTL_HOURS: must be /);
+    expect(others).toEqual([]);
+  });
+
+  it('let tests say where the process dies, and nobody in production', () => {
+    const points = ['after-reserve', 'before-post', 'after-post', 'before-close', 'after-close'];
+    for (const point of [...points, 'before-webhook', 'after-webhook']) {
+      expect(loadSettings({ CRASH_AT: point, NODE_ENV: 'test' }).config.crashAt).toBe(point);
+      expect(problemsOf({ CRASH_AT: point, NODE_ENV: 'production' })).toEqual([
+        'CRASH_AT: is for tests and is refused when NODE_ENV is production',
+      ]);
+    }
+    expect(problemsOf({ CRASH_AT: '', NODE_ENV: 'production' })).toEqual([]);
   });
 
   it.each([
@@ -329,6 +386,7 @@ describe('the settings', () => {
     const wrong = Object.fromEntries(
       [
         ...['DATABASE_URL', 'CXONE_BASE_URL', 'CXONE_TIMEOUT_MS', 'CRM_WEBHOOK_URL', 'CRM_WEBHOOK_SECRET', 'LOG_LEVEL'],
+        ...['CXONE_BREAKER_FAILURES', 'CXONE_END_SESSION', 'IDEMPOTENCY_TTL_HOURS', 'CRASH_AT', 'ENCRYPTION_KEYS_OLD'],
         ...['CRM_RETRY_SCHEDULE', 'FRAUD_PROVIDER', 'FRAUD_SERVICE_URL', 'ENCRYPTION_KEY', 'PORT', 'API_KEYS', 'HOST'],
       ].map((name) => [name, canary]),
     );
@@ -341,8 +399,17 @@ describe('the settings', () => {
 });
 
 describe('the secrets', () => {
-  const { secrets } = loadSettings({ ...TENANT, CRM_WEBHOOK_SECRET: WEBHOOK_SECRET });
-  const canaries = [TENANT.CXONE_CLIENT_SECRET, WEBHOOK_SECRET, KEY, Buffer.from(KEY, 'base64').toString('hex', 0, 8)];
+  const { secrets } = loadSettings({
+    ...TENANT,
+    CRM_WEBHOOK_SECRET: WEBHOOK_SECRET,
+    ENCRYPTION_KEYS_OLD: OLD_KEYS.join(),
+  });
+  const hex = (key: string) => Buffer.from(key, 'base64').toString('hex', 0, 8);
+  const canaries = [
+    TENANT.CXONE_CLIENT_SECRET,
+    WEBHOOK_SECRET,
+    ...[KEY, ...OLD_KEYS].flatMap((key) => [key, hex(key)]),
+  ];
 
   it.each([
     ['JSON', () => JSON.stringify({ secrets })],

@@ -28,7 +28,7 @@ interface Log {
  */
 export class OutboxWorker implements AsyncDisposable {
   readonly #outbox: Outbox;
-  readonly #webhook: CrmWebhook;
+  readonly #webhook: Pick<CrmWebhook, 'post'>;
   readonly #settings: OutboxWorkerSettings;
   readonly #log: Log;
   readonly #waiting: ClaimedDelivery[] = [];
@@ -38,7 +38,7 @@ export class OutboxWorker implements AsyncDisposable {
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
 
-  constructor(outbox: Outbox, webhook: CrmWebhook, settings: OutboxWorkerSettings, log: Log) {
+  constructor(outbox: Outbox, webhook: Pick<CrmWebhook, 'post'>, settings: OutboxWorkerSettings, log: Log) {
     this.#outbox = outbox;
     this.#webhook = webhook;
     this.#settings = settings;

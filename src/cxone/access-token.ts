@@ -1,16 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AttemptError } from '../errors.js';
 import { Deadline } from '../guest-session/deadline.js';
-import {
-  type Answer,
-  type CxoneExchange,
-  describe,
-  isSuccess,
-  NoAnswer,
-  parseJson,
-  throwIfAskedToWait,
-  throwIfNothingSent,
-} from './exchange.js';
+import { type Answer, NoAnswer } from './exchange.js';
+import type { GuardedExchange } from './guarded-exchange.js';
+import { describe, isSuccess, parseJson, throwIfAskedToWait, throwIfNothingSent } from './read-answer.js';
 import { type RetryPolicy, retrying } from './retry-policy.js';
 import type { TokenErrorResponse, TokenResponse } from './wire.js';
 
@@ -18,11 +11,17 @@ const REQUIRED_SCOPE = 'messaging:write';
 /** RFC 6749 leaves `expires_in` optional; then we ask again soon. */
 const DEFAULT_LIFETIME_SECONDS = 300;
 const MAX_REFRESH_MARGIN_MS = 60_000;
+/** What a token must still have to live when it is sent. */
+const LEAST_LIFE_MS = 1_000;
+const REFRESH_PAUSE_MS = 1_000;
 
+/** Its times are on the monotonic clock: a jump of the wall clock neither ages nor rejuvenates a token. */
 interface CachedToken {
   readonly value: string;
-  /** On the monotonic clock: a jump of the wall clock neither ages nor rejuvenates a token. */
+  /** When we begin to ask for a new one. */
   readonly refreshAtMs: number;
+  /** Until when it is used where no new one can be had. */
+  readonly usableUntilMs: number;
 }
 
 export interface AccessTokenSettings {
@@ -35,15 +34,16 @@ export interface AccessTokenSettings {
 
 /**
  * The bearer token of the OAuth 2.0 client credentials grant (RFC 6749 §4.4), fetched when it is first needed and again
- * shortly before it expires. However many ask at once, one fetch is in flight; a failed one is not remembered.
+ * shortly before it expires. However many ask at once, one fetch is in flight; a failed one is not remembered. While the old
+ * token lives nobody waits for the new one, or fails with it.
  */
 export class AccessTokens {
-  readonly #exchange: CxoneExchange;
+  readonly #exchange: GuardedExchange;
   readonly #settings: AccessTokenSettings;
   #cached: CachedToken | null = null;
   #fetching: Promise<string> | null = null;
 
-  constructor(exchange: CxoneExchange, settings: AccessTokenSettings) {
+  constructor(exchange: GuardedExchange, settings: AccessTokenSettings) {
     this.#exchange = exchange;
     this.#settings = settings;
   }
@@ -53,16 +53,27 @@ export class AccessTokens {
    * DEADLINE_EXCEEDED (of this caller: the shared fetch goes on for the others)
    */
   async get(deadline: Deadline): Promise<string> {
-    if (this.#cached && performance.now() < this.#cached.refreshAtMs) return this.#cached.value;
+    const token = this.#cached;
+    const nowMs = performance.now();
+    if (token && nowMs < token.refreshAtMs) return token.value;
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = null;
     });
-    return within(deadline, this.#fetching);
+    if (!token || nowMs >= token.usableUntilMs) return within(deadline, this.#fetching);
+    this.#fetching.catch(() => this.#postponeRefresh(token));
+    return token.value;
   }
 
   /** Drops a token that CXone rejected, unless a newer one has taken its place. */
   reject(token: string): void {
     if (this.#cached?.value === token) this.#cached = null;
+  }
+
+  /** A refresh that failed is not tried again with every request while its reason may still be there. */
+  #postponeRefresh(token: CachedToken): void {
+    if (this.#cached !== token) return;
+    const refreshAtMs = Math.min(performance.now() + REFRESH_PAUSE_MS, token.usableUntilMs);
+    this.#cached = { ...token, refreshAtMs };
   }
 
   async #fetch(): Promise<string> {
@@ -78,8 +89,12 @@ export class AccessTokens {
       const answer = await this.#ask(body, deadline);
       const token = readToken(answer, clientSecret);
       const lifetimeMs = (token.expires_in ?? DEFAULT_LIFETIME_SECONDS) * 1000;
-      const marginMs = Math.min(MAX_REFRESH_MARGIN_MS, lifetimeMs / 10);
-      this.#cached = { value: token.access_token, refreshAtMs: askedAtMs + lifetimeMs - marginMs };
+      const expiresAtMs = askedAtMs + lifetimeMs;
+      this.#cached = {
+        value: token.access_token,
+        refreshAtMs: expiresAtMs - Math.min(MAX_REFRESH_MARGIN_MS, lifetimeMs / 10),
+        usableUntilMs: expiresAtMs - LEAST_LIFE_MS,
+      };
       return token.access_token;
     });
   }
@@ -87,7 +102,7 @@ export class AccessTokens {
   async #ask(body: string, deadline: Deadline): Promise<Answer> {
     try {
       const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
-      return await this.#exchange.send({ method: 'POST', path: '/oauth/token', headers, body }, deadline);
+      return await this.#exchange.send('token', { method: 'POST', path: '/oauth/token', headers, body }, deadline);
     } catch (error) {
       throwIfNothingSent(error);
       if (error instanceof NoAnswer) throw new AttemptError('CXONE_UNAVAILABLE', { detail: error.message });

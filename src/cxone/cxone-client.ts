@@ -1,33 +1,39 @@
 import { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
-import type { CreatedSession, Cxone, GuestId, SessionPayload, UpstreamSession } from '../guest-session/ports.js';
+import type {
+  CreatedSession,
+  CreateSteps,
+  Cxone,
+  GuestId,
+  SessionPayload,
+  UpstreamEnd,
+  UpstreamSession,
+} from '../guest-session/ports.js';
 import type { AccessTokens } from './access-token.js';
-import {
-  type Answer,
-  type CxoneExchange,
-  describe,
-  type Exchange,
-  isSuccess,
-  NoAnswer,
-  parseJson,
-  throwIfAskedToWait,
-  throwIfNothingSent,
-} from './exchange.js';
-import { type RetryPolicy, retrying } from './retry-policy.js';
-import type { CreateSessionResponse, ListSessionsResponse } from './wire.js';
+import { type Answer, type Exchange, NoAnswer } from './exchange.js';
+import type { CxoneCall, GuardedExchange } from './guarded-exchange.js';
+import { describe, isSuccess, throwIfAskedToWait, throwIfNothingSent } from './read-answer.js';
+import { readCreated, readSessions } from './read-sessions.js';
+import { type RetryPolicy, retrying, TryAgain } from './retry-policy.js';
 
 const SESSIONS_PATH = '/api/v1/messaging/sessions';
 
 /** CXone's messaging API, with every answer of it turned into what it means for an attempt. */
 export class CxoneClient implements Cxone {
-  readonly #exchange: CxoneExchange;
+  readonly #exchange: GuardedExchange;
   readonly #tokens: AccessTokens;
   readonly #retry: RetryPolicy;
+  #echoesRequestIds = false;
 
-  constructor(exchange: CxoneExchange, tokens: AccessTokens, retry: RetryPolicy) {
+  constructor(exchange: GuardedExchange, tokens: AccessTokens, retry: RetryPolicy) {
     this.#exchange = exchange;
     this.#tokens = tokens;
     this.#retry = retry;
+  }
+
+  /** Told by the lists so far: `routing.attributes.requestId` is a name of ours, which nobody else would fill in. */
+  get echoesRequestIds(): boolean {
+    return this.#echoesRequestIds;
   }
 
   async authenticate(deadline: Deadline): Promise<void> {
@@ -35,23 +41,70 @@ export class CxoneClient implements Cxone {
   }
 
   async listActiveSessions(guestId: GuestId, deadline: Deadline): Promise<readonly UpstreamSession[] | 'SKIPPED'> {
+    const query = { guestId, status: 'active' };
+    const exchange: Exchange = { method: 'GET', path: SESSIONS_PATH, query, headers: {} };
     return retrying(this.#retry, deadline, async () => {
-      const query = { guestId, status: 'active' };
-      const answer = await this.#authorised({ method: 'GET', path: SESSIONS_PATH, query, headers: {} }, deadline).catch(
-        (error: unknown) => {
-          if (error instanceof NoAnswer) throw unavailable(error.message, deadline);
-          throw error;
-        },
-      );
+      const answer = await this.#authorised('list', exchange, deadline).catch((error: unknown) => {
+        if (!(error instanceof NoAnswer)) throw error;
+        // Who has waited for a whole timeout does not wait for a second one.
+        if (error.isTimeout && !error.nothingSent) throw unavailable(error.message, deadline);
+        throw tryAgain(error.message, deadline);
+      });
       throwIfAskedToWait(answer);
       if (answer.status === 403 || answer.status === 404) return 'SKIPPED';
       if (answer.status >= 500) throw unavailable(describe(answer), deadline);
       if (!isSuccess(answer)) throw new AttemptError('CXONE_REJECTED', { detail: describe(answer) });
-      return readSessions(answer, guestId);
+      const sessions = readSessions(answer, guestId);
+      this.#echoesRequestIds ||= sessions.some(({ requestId }) => requestId !== null);
+      return sessions;
     });
   }
 
-  async createSession(payload: SessionPayload, deadline: Deadline, onAttempt: () => void): Promise<CreatedSession> {
+  async createSession(payload: SessionPayload, deadline: Deadline, steps: CreateSteps): Promise<CreatedSession> {
+    return retrying(this.#retry, deadline, async () => {
+      const end = await this.#post(payload, deadline, () => steps.onPost());
+      if (!(end instanceof LostAnswer)) return end;
+      const found = await steps.findLost();
+      if (found) return found;
+      // Nothing was opened, so that the same request may be sent again.
+      const detail = `${end.detail}; CXone has no such session`;
+      throw new TryAgain(
+        null,
+        (retryAfterSeconds) => new AttemptError('CXONE_UNAVAILABLE', { retryAfterSeconds, detail }),
+      );
+    });
+  }
+
+  async endSession(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
+    const path = `${SESSIONS_PATH}/${encodeURIComponent(sessionId)}`;
+    const exchange: Exchange = { method: 'DELETE', path, headers: {} };
+    let mayHaveEnded = false;
+    return retrying(this.#retry, deadline, async () => {
+      const answer = await this.#authorised('end', exchange, deadline).catch((error: unknown) => {
+        if (!(error instanceof NoAnswer)) throw error;
+        mayHaveEnded ||= !error.nothingSent;
+        throw tryAgain(error.message, deadline);
+      });
+      throwIfAskedToWait(answer);
+      if (isSuccess(answer)) return 'ENDED';
+      switch (answer.status) {
+        case 404:
+        case 410:
+          // After an order whose answer was lost this says that it was carried out.
+          return mayHaveEnded ? 'ENDED' : 'NOT_THERE';
+        case 405:
+        case 501:
+          return 'UNSUPPORTED';
+        case 403:
+          throw new AttemptError('CXONE_SCOPE_MISSING', { detail: describe(answer) });
+      }
+      if (answer.status < 500) throw new AttemptError('CXONE_REJECTED', { detail: describe(answer) });
+      mayHaveEnded = true;
+      throw tryAgain(describe(answer), deadline);
+    });
+  }
+
+  async #post(payload: SessionPayload, deadline: Deadline, onPost: () => void): Promise<CreatedSession | LostAnswer> {
     const { requestId, deviceFingerprint } = payload.routing.attributes;
     const exchange: Exchange = {
       method: 'POST',
@@ -59,26 +112,28 @@ export class CxoneClient implements Cxone {
       headers: { 'content-type': 'application/json', 'x-request-id': requestId },
       body: JSON.stringify(payload),
     };
-    return retrying(this.#retry, deadline, async () => {
-      const answer = await this.#authorised(exchange, deadline, onAttempt).catch((error: unknown) => {
-        throwIfNothingSent(error);
-        if (error instanceof NoAnswer) throw new AttemptError('OUTCOME_UNKNOWN', { detail: error.message });
-        throw error;
-      });
-      throwIfAskedToWait(answer);
-      if (isSuccess(answer)) return readCreated(answer);
-      throw refusal(answer, [deviceFingerprint]);
-    });
+    let answer: Answer;
+    try {
+      answer = await this.#authorised('create', exchange, deadline, onPost);
+    } catch (error) {
+      throwIfNothingSent(error);
+      if (error instanceof NoAnswer) return new LostAnswer(error.message);
+      throw error;
+    }
+    throwIfAskedToWait(answer);
+    // The request arrived, and what became of it cannot be told from a 5xx.
+    if (answer.status >= 500) return new LostAnswer(describe(answer, [deviceFingerprint]));
+    if (!isSuccess(answer)) throw refusal(answer, [deviceFingerprint]);
+    // The body is not repeated: it may hold the guest's token.
+    return readCreated(answer) ?? new LostAnswer(`CXone answered ${answer.status} with an unreadable body`);
   }
 
   /** Sends with a bearer token; on 401 once more with a fresh one. */
-  async #authorised(exchange: Exchange, deadline: Deadline, onAttempt?: () => void): Promise<Answer> {
+  async #authorised(call: CxoneCall, exchange: Exchange, deadline: Deadline, onSend?: () => void): Promise<Answer> {
     for (let isLastTry = false; ; isLastTry = true) {
       const token = await this.#tokens.get(deadline);
-      if (deadline.hasPassed) throw new AttemptError('DEADLINE_EXCEEDED');
-      onAttempt?.();
       const headers = { accept: 'application/json', ...exchange.headers, authorization: `Bearer ${token}` };
-      const answer = await this.#exchange.send({ ...exchange, headers }, deadline);
+      const answer = await this.#exchange.send(call, { ...exchange, headers }, deadline, onSend);
       if (isSuccess(answer)) return answer;
       // An error that echoes the request must not carry the bearer into an audit entry.
       if (answer.status !== 401) return { ...answer, text: answer.text.replaceAll(token, '[redacted]') };
@@ -88,47 +143,25 @@ export class CxoneClient implements Cxone {
   }
 }
 
-/** What a POST that opened nothing, or perhaps something, means. */
+/** A POST was written, and nothing that came back says what became of it. */
+class LostAnswer {
+  constructor(readonly detail: string) {}
+}
+
+/** What a POST that opened nothing means. */
 function refusal(answer: Answer, secrets: readonly string[]): AttemptError {
   const detail = describe(answer, secrets);
-  // The request arrived, and what became of it cannot be told from a 5xx.
-  if (answer.status >= 500) return new AttemptError('OUTCOME_UNKNOWN', { detail });
   if (answer.status === 400) return new AttemptError('CXONE_SCHEMA_REJECTED', { detail });
   if (answer.status === 403) return new AttemptError('CXONE_SCOPE_MISSING', { detail });
   return new AttemptError('CXONE_REJECTED', { detail });
 }
 
-function unavailable(detail: string, deadline: Deadline): AttemptError {
-  return new AttemptError(deadline.hasPassed ? 'DEADLINE_EXCEEDED' : 'CXONE_UNAVAILABLE', { detail });
+function unavailable(detail: string, deadline: Deadline, retryAfterSeconds?: number): AttemptError {
+  return new AttemptError(deadline.hasPassed ? 'DEADLINE_EXCEEDED' : 'CXONE_UNAVAILABLE', {
+    detail,
+    retryAfterSeconds,
+  });
 }
 
-/** An unreadable 2xx leaves open what was opened. Its body is not repeated: it may hold the guest's token. */
-function readCreated(answer: Answer): CreatedSession {
-  const { sessionId, token, expiresAt } = (parseJson(answer) ?? {}) as Partial<CreateSessionResponse>;
-  const expiry = new Date(typeof expiresAt === 'string' ? expiresAt : Number.NaN);
-  if (!isId(sessionId) || !isText(token) || Number.isNaN(expiry.getTime())) {
-    throw new AttemptError('OUTCOME_UNKNOWN', { detail: `CXone answered ${answer.status} with an unreadable body` });
-  }
-  return { sessionId, clientToken: token, expiresAt: expiry };
-}
-
-function readSessions(answer: Answer, guestId: GuestId): UpstreamSession[] {
-  const { items } = (parseJson(answer) ?? {}) as Partial<ListSessionsResponse>;
-  if (!Array.isArray(items) || !items.every((item) => isText(item?.sessionId))) {
-    throw new AttemptError('CXONE_CONTRACT_BROKEN', { detail: 'the session list has no readable items' });
-  }
-  const sessions = new Map<string, UpstreamSession>();
-  for (const { sessionId, guestId: owner, status, routing } of items) {
-    // A tenant that ignores our query must not have other guests' sessions, or ended ones, counted against this one.
-    if (typeof owner === 'string' && owner.toLowerCase() !== guestId) continue;
-    if (typeof status === 'string' && status.toLowerCase() !== 'active') continue;
-    const requestId = routing?.attributes?.requestId;
-    sessions.set(sessionId, { sessionId, requestId: isText(requestId) ? requestId : null });
-  }
-  return [...sessions.values()];
-}
-
-/** An id that survives every store, header and log as it is. */
-const isId = (value: unknown): value is string => typeof value === 'string' && /^[\x21-\x7e]{1,256}$/.test(value);
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const tryAgain = (detail: string, deadline: Deadline): TryAgain =>
+  new TryAgain(null, (retryAfterSeconds) => unavailable(detail, deadline, retryAfterSeconds));

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
+import type { RetryBudget } from './retry-budget.js';
 
 export interface RetryPolicy {
   /** Tries in all, the first one included. */
   readonly maxAttempts: number;
   /** The wait before try n+1 is `baseMs · 2ⁿ`, give or take a fifth, where CXone does not say how long. */
   readonly baseMs: number;
+  /** What all calls together may spend on retries. */
+  readonly budget: RetryBudget;
 }
 
 /** Thrown by a call that is known to be safe to send again. */
@@ -25,16 +28,19 @@ export class TryAgain extends Error {
 
 /**
  * Runs a call until it succeeds, fails for good, or waiting makes no sense: a wait that does not fit in the deadline is not
- * begun. Only {@link TryAgain} is retried; everything else, bugs included, is passed on at once.
+ * begun, and when the budget is spent every try is the last. Only {@link TryAgain} is retried; everything else, bugs
+ * included, is passed on at once.
  */
 export async function retrying<T>(policy: RetryPolicy, deadline: Deadline, call: () => Promise<T>): Promise<T> {
+  policy.budget.deposit();
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await call();
     } catch (error) {
       if (!(error instanceof TryAgain)) throw error;
       const waitMs = error.retryAfterMs ?? backoffMs(policy.baseMs, attempt);
-      if (attempt >= policy.maxAttempts || !deadline.allows(waitMs)) throw error.giveUp(waitMs / 1000);
+      const triesAgain = attempt < policy.maxAttempts && deadline.allows(waitMs) && policy.budget.withdraw();
+      if (!triesAgain) throw error.giveUp(waitMs / 1000);
       await sleep(waitMs);
     }
   }

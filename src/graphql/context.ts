@@ -1,7 +1,13 @@
 import DataLoader from 'dataloader';
 import type { Identity } from '../access/api-keys.js';
-import type { Conclusion } from '../guest-session/create-guest-session.js';
-import type { Caller, CreateGuestSessionRequest, GuestSessionRecord } from '../guest-session/ports.js';
+import type { EndConclusion } from '../guest-session/end-guest-session.js';
+import type { Conclusion } from '../guest-session/ledger-ports.js';
+import type {
+  Caller,
+  CreateGuestSessionRequest,
+  EndGuestSessionRequest,
+  GuestSessionRecord,
+} from '../guest-session/ports.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { SessionEventStream } from '../lifecycle/session-event-stream.js';
 import type { AuditRecord } from '../store/audit-chain.js';
@@ -14,6 +20,8 @@ import type { SessionReader } from '../store/session-reader.js';
 export interface Services {
   /** Runs the pipeline. */
   open(request: CreateGuestSessionRequest, caller: Caller): Promise<Conclusion>;
+  /** Ends a session. */
+  end(request: EndGuestSessionRequest, caller: Caller): Promise<EndConclusion>;
   readonly sessions: SessionReader;
   readonly audits: AuditReader;
   readonly events: EventReader;
@@ -33,6 +41,8 @@ interface Loaders {
 
 export interface GraphqlContext {
   readonly caller: KnownCaller;
+  /** The HTTP header `Idempotency-Key`; null where there is none. */
+  readonly idempotencyKeyHeader: string | null;
   readonly services: Services;
   readonly loaders: Loaders;
 }
@@ -40,8 +50,13 @@ export interface GraphqlContext {
 const BATCH_ONLY = { cache: false } as const;
 
 /** One context for a request, or for a subscription. */
-export const createContext = (caller: KnownCaller, services: Services): GraphqlContext => ({
+export const createContext = (
+  caller: KnownCaller,
+  services: Services,
+  idempotencyKeyHeader: string | null = null,
+): GraphqlContext => ({
   caller,
+  idempotencyKeyHeader,
   services,
   loaders: {
     session: new DataLoader(async (ids) => {

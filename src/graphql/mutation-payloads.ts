@@ -1,12 +1,19 @@
 import { AttemptError } from '../errors.js';
-import type { Conclusion } from '../guest-session/create-guest-session.js';
+import type { EndConclusion } from '../guest-session/end-guest-session.js';
+import type { Conclusion } from '../guest-session/ledger-ports.js';
 import { eventCursor } from './relay.js';
-import type { CreateGuestSessionPayload, UserError } from './session-types.js';
+import type { CreateGuestSessionPayload, EndGuestSessionPayload, UserError } from './session-types.js';
 
 /** The answer of `createGuestSession`: the only place where a client token leaves the server. */
-export function toPayload({ requestId, outcome, session, eventSequence }: Conclusion): CreateGuestSessionPayload {
+export function toCreatePayload({
+  requestId,
+  outcome,
+  session,
+  eventSequence,
+  replayed,
+}: Conclusion): CreateGuestSessionPayload {
   const cursor = eventSequence === null ? null : eventCursor.of({ sequence: eventSequence });
-  const answer = { requestId, eventCursor: cursor, replayed: false };
+  const answer = { requestId, eventCursor: cursor, replayed };
   if (outcome.status === 'SUCCESS') {
     return { ...answer, session, clientToken: outcome.created.clientToken, userErrors: [] };
   }
@@ -14,6 +21,13 @@ export function toPayload({ requestId, outcome, session, eventSequence }: Conclu
   const userErrors = error instanceof AttemptError ? toUserErrors(error, stage) : [];
   return { ...answer, session: null, clientToken: null, userErrors };
 }
+
+/** The answer of `endGuestSession`. */
+export const toEndPayload = ({ session, endedUpstream, error, stage }: EndConclusion): EndGuestSessionPayload => ({
+  session,
+  upstreamEnded: endedUpstream,
+  userErrors: error ? toUserErrors(error, stage) : [],
+});
 
 function toUserErrors(error: AttemptError, stage: UserError['stage']): UserError[] {
   const { code, message, retryable } = error;

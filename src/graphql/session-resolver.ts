@@ -3,11 +3,18 @@ import type { GuestSessionRecord } from '../guest-session/ports.js';
 import type { AuditRecord } from '../store/audit-chain.js';
 import { Audit } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
-import { toPayload } from './create-payload.js';
 import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
+import { toCreatePayload, toEndPayload } from './mutation-payloads.js';
 import { connectionOf, PageArgs, pageSize, sessionCursor, toConnection } from './relay.js';
-import { CreateGuestSessionInput, CreateGuestSessionPayload, GuestSession, SessionFilter } from './session-types.js';
+import {
+  CreateGuestSessionInput,
+  CreateGuestSessionPayload,
+  EndGuestSessionInput,
+  EndGuestSessionPayload,
+  GuestSession,
+  SessionFilter,
+} from './session-types.js';
 
 const GuestSessionConnection = connectionOf(GuestSession, 'GuestSession', 'guest sessions');
 
@@ -20,9 +27,24 @@ export class SessionResolver {
   })
   async createGuestSession(
     @Arg('input', () => CreateGuestSessionInput, { description: 'For whom, and how.' }) input: CreateGuestSessionInput,
+    @Ctx() { services, caller, idempotencyKeyHeader }: GraphqlContext,
+  ) {
+    return toCreatePayload(await services.open({ ...input, idempotencyKeyHeader }, caller));
+  }
+
+  @Authorized('GUEST', 'BACKEND', 'OPS')
+  @Mutation(() => EndGuestSessionPayload, {
+    description:
+      'Ends a guest session, at CXone and here, and frees its place. To end it again changes nothing. A key with the role ' +
+      'GUEST ends what it has opened.',
+  })
+  async endGuestSession(
+    @Arg('input', () => EndGuestSessionInput, { description: 'Which one, and why.' }) input: EndGuestSessionInput,
     @Ctx() { services, caller }: GraphqlContext,
   ) {
-    return toPayload(await services.open(input, caller));
+    const { id, sessionId, reason } = input;
+    const request = { id: searchable(id, 'id'), sessionId: searchable(sessionId, 'sessionId'), reason };
+    return toEndPayload(await services.end(request, { name: caller.name, seesOwnOnly: caller.role === 'GUEST' }));
   }
 
   @Authorized('BACKEND', 'CRM', 'OPS')

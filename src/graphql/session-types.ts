@@ -4,6 +4,7 @@ import {
   Channel,
   type CreateGuestSessionRequest,
   CrmSyncStatus,
+  type EndGuestSessionRequest,
   type GuestSessionRecord,
   RoutingPriority,
   SessionStatus,
@@ -64,6 +65,14 @@ export class CreateGuestSessionInput implements CreateGuestSessionRequest {
 
   @Field(() => IpMetadataInput, { nullable: true, description: 'The connection that the guest comes from.' })
   ipMetadata?: IpMetadataInput | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'Names your intent: 1 to 255 characters, such as a UUID. Sent again with the same key, the same input opens no second ' +
+      'session but gives the first answer again. May be sent as the HTTP header `Idempotency-Key` instead.',
+  })
+  idempotencyKey?: string | null;
 }
 
 @ObjectType({ description: 'Why there is no session, in a form that a program can act on.', simpleResolvers: true })
@@ -94,7 +103,7 @@ export class UserError {
   description: 'A guest session, or an attempt to open one that got as far as taking a place.',
   simpleResolvers: true,
 })
-export class GuestSession implements GuestSessionRecord {
+export class GuestSession implements Omit<GuestSessionRecord, 'callerName' | 'endedUpstream'> {
   @Field(() => ID, { description: 'Our id of the session: the request id of the attempt that opened it.' })
   id!: string;
 
@@ -153,7 +162,9 @@ export class CreateGuestSessionPayload {
 
   @Field(() => String, {
     nullable: true,
-    description: "The guest's credential at CXone. It is given here and nowhere else, so keep it.",
+    description:
+      "The guest's credential at CXone. It is given here and nowhere else, so keep it. Null in the answer to a repeated " +
+      'request when the session is over.',
   })
   clientToken!: string | null;
 
@@ -170,6 +181,37 @@ export class CreateGuestSessionPayload {
   replayed!: boolean;
 
   @Field(() => [UserError], { description: 'Why there is no session; empty when there is one.' })
+  userErrors!: UserError[];
+}
+
+@InputType({ description: 'Which session to end.' })
+export class EndGuestSessionInput implements EndGuestSessionRequest {
+  @Field(() => ID, { nullable: true, description: 'Our id of the session; or give `sessionId`.' })
+  id?: string | null;
+
+  @Field(() => String, { nullable: true, description: "The session's id at CXone; or give `id`." })
+  sessionId?: string | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Why, for the audit trail and the event stream: at most 200 characters.',
+  })
+  reason?: string | null;
+}
+
+@ObjectType({ description: 'What came of ending a session.', simpleResolvers: true })
+export class EndGuestSessionPayload {
+  @Field(() => GuestSession, { nullable: true, description: 'As it stands now; null where there is no such session.' })
+  session!: GuestSession | null;
+
+  @Field(() => Boolean, {
+    description:
+      'Whether CXone has ended it as well. False where CXone knew it no longer or cannot end sessions; it is ended here all ' +
+      'the same, and the audit trail says which.',
+  })
+  upstreamEnded!: boolean;
+
+  @Field(() => [UserError], { description: 'Why it was not ended; empty when it is over.' })
   userErrors!: UserError[];
 }
 

@@ -32,12 +32,13 @@ export function endingOf(attempt: Attempt, outcome: Outcome): AttemptEnding {
   }
   const { error } = outcome;
   const errorCode = error instanceof AttemptError ? error.code : null;
+  const isUnknown = errorCode === 'OUTCOME_UNKNOWN';
   return {
     eventType: outcome.status === 'REJECTED' ? 'SESSION_REJECTED' : 'SESSION_FAILED',
     // Whether there is a session is not known, so its place stays held.
-    sessionStatus: errorCode === 'OUTCOME_UNKNOWN' ? 'UNKNOWN' : 'FAILED',
-    sessionId: null,
-    expiresAt: null,
+    sessionStatus: isUnknown ? 'UNKNOWN' : 'FAILED',
+    sessionId: (isUnknown && attempt.found?.sessionId) || null,
+    expiresAt: (isUnknown && attempt.found?.expiresAt) || null,
     errorCode,
     reason: error instanceof AttemptError ? (error.detail ?? error.message) : 'internal error',
     durationMs,
@@ -50,6 +51,7 @@ export function recordOf(attempt: Attempt, ending: AttemptEnding, crmSync: CrmSy
   if (!attempt.reserved || !request) return null;
   return {
     id: attempt.requestId,
+    callerName: attempt.caller.name,
     guestId: request.guestId,
     crmId: request.crmId,
     channel: request.channel,
@@ -58,6 +60,7 @@ export function recordOf(attempt: Attempt, ending: AttemptEnding, crmSync: CrmSy
     sessionId: ending.sessionId,
     expiresAt: ending.expiresAt,
     endedAt: null,
+    endedUpstream: null,
     durationMs: ending.durationMs,
     attempts: attempt.posts,
     crmSync,

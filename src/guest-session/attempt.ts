@@ -1,6 +1,6 @@
 import type { PipelineStage } from '../errors.js';
 import { Deadline } from './deadline.js';
-import type { Caller, CapacityCheck, RiskAssessment, ValidRequest } from './ports.js';
+import type { Caller, CapacityCheck, RiskAssessment, UpstreamSession, ValidRequest } from './ports.js';
 import { mintRequestId } from './request-id.js';
 
 /** One run of the pipeline: who asked, how long it may take, and what became known on the way. */
@@ -18,10 +18,16 @@ export class Attempt {
   request: ValidRequest | null = null;
   risk: RiskAssessment | null = null;
   capacityCheck: CapacityCheck | null = null;
+  /** True once this attempt has claimed its idempotency key. */
+  holdsKey = false;
   /** True once the PENDING row is written. */
   reserved = false;
   /** POSTs sent to CXone. */
   posts = 0;
+  /** POSTs whose answer was lost: any of them may open a session yet. */
+  lostAnswers = 0;
+  /** The session that a lost answer was about, where it was found at CXone. */
+  found: UpstreamSession | null = null;
 
   readonly #openedAtMs = performance.now();
 

@@ -1,5 +1,9 @@
 import { AttemptError } from '../errors.js';
-import type { HeldPlace, UpstreamSession } from './ports.js';
+import type { HeldPlace } from './ledger-ports.js';
+import type { UpstreamSession } from './ports.js';
+
+type Listed = Pick<UpstreamSession, 'sessionId' | 'requestId'>;
+type Place = Pick<HeldPlace, 'requestId' | 'sessionId'>;
 
 /**
  * Refuses an attempt that would take its guest above the cap, counting CXone's sessions and ours as one set.
@@ -9,11 +13,10 @@ import type { HeldPlace, UpstreamSession } from './ports.js';
  */
 export function checkCapacity(
   requestId: string,
-  upstream: readonly UpstreamSession[] | 'SKIPPED',
-  held: readonly HeldPlace[],
+  upstream: readonly Listed[],
+  held: readonly Place[],
   maxConcurrentSessions: number,
 ): void {
-  if (upstream === 'SKIPPED') return; // the reservation has counted ours
   const taken = placesTakenByOthers(requestId, upstream, held);
   if (taken < maxConcurrentSessions) return;
   throw new AttemptError('CAPACITY_EXCEEDED', {
@@ -30,8 +33,8 @@ export function checkCapacity(
  */
 function placesTakenByOthers(
   requestId: string,
-  upstream: readonly UpstreamSession[],
-  held: readonly HeldPlace[],
+  upstream: readonly Listed[],
+  held: readonly Place[],
 ): number {
   const others = held.filter((place) => place.requestId !== requestId);
   const live = others.filter((place) => place.sessionId !== null);

@@ -3,20 +3,19 @@ import { Attempt } from './attempt.js';
 import { endingOf, recordOf } from './attempt-ending.js';
 import { buildSessionPayload } from './build-session-payload.js';
 import { checkCapacity } from './check-capacity.js';
-import type { Caller, Closed, CreatedSession, CreateGuestSessionRequest, Outcome, Ports } from './ports.js';
+import { findLostAnswer } from './find-lost-answer.js';
+import type { Closed, Conclusion } from './ledger-ports.js';
+import { lookUpstream } from './look-upstream.js';
+import type { Caller, CreateGuestSessionRequest, OpenedSession, Outcome, Ports } from './ports.js';
+import { recogniseIntent } from './recognise-intent.js';
+import { reservePlace } from './reserve-place.js';
 import { refuseRisk } from './score-fraud-risk.js';
 import { validateRequest } from './validate-request.js';
-
-/** How an attempt ended, and what the books made of it. */
-export interface Conclusion extends Closed {
-  readonly requestId: string;
-  readonly outcome: Outcome;
-}
 
 /**
  * Opens one CXone guest session. Every attempt ends in exactly one outcome, which is in the books before it is answered.
  *
- * @throws InternalError on a bug of ours, or when a refusal cannot be written down
+ * @throws InternalError on a bug of ours
  */
 export async function createGuestSession(
   request: CreateGuestSessionRequest,
@@ -24,53 +23,70 @@ export async function createGuestSession(
   ports: Ports,
 ): Promise<Conclusion> {
   const attempt = new Attempt(caller, ports.rules.createDeadlineMs);
-  const outcome = await establish(request, attempt, ports).then(established, (error) => refused(error, attempt, ports));
-  const closed = await close(attempt, outcome, ports);
-  if (outcome.status !== 'SUCCESS' && outcome.error instanceof InternalError) throw outcome.error;
-  return { requestId: attempt.requestId, outcome, ...closed };
+  const result = await establish(request, attempt, ports).catch((error: unknown) => refused(error, attempt, ports));
+  if ('replayed' in result) return result; // its own attempt has written it down
+  const closed = await close(attempt, result, ports);
+  if (result.status !== 'SUCCESS' && result.error instanceof InternalError) throw result.error;
+  return { requestId: attempt.requestId, outcome: result, replayed: false, ...closed };
 }
 
 async function establish(
   untrusted: CreateGuestSessionRequest,
   attempt: Attempt,
-  { scorer, cxone, ledger, rules }: Ports,
-): Promise<CreatedSession> {
+  ports: Ports,
+): Promise<Outcome | Conclusion> {
+  const { scorer, cxone, ledger, rules } = ports;
   const { deadline, requestId } = attempt;
 
   const request = await attempt.during('VALIDATE', () => validateRequest(untrusted, rules));
   attempt.request = request;
+  const answer = await attempt.during('RECOGNISE', () => recogniseIntent(attempt, request, ports));
+  if (answer) return answer;
   await attempt.during('FRAUD', async () => {
     attempt.risk = await scorer.score(request, deadline);
     refuseRisk(attempt.risk, rules.fraudThreshold);
   });
-  await attempt.during('RESERVE', () => ledger.reserve(attempt, request));
+  await attempt.during('RESERVE', () => reservePlace(attempt, request, ports));
   attempt.reserved = true;
   await attempt.during('AUTHENTICATE', () => cxone.authenticate(deadline));
-  await attempt.during('CAPACITY', async () => {
-    const upstream = await cxone.listActiveSessions(request.guestId, deadline);
+  const known = await attempt.during('CAPACITY', async () => {
+    const { upstream } = await lookUpstream(request.guestId, deadline, ports);
     attempt.capacityCheck = upstream === 'SKIPPED' ? 'SKIPPED' : 'CHECKED';
     // Where CXone knows of no session, the reservation has counted all there is. Ours are read after CXone's: a session that
     // is opened in between is then seen at least once.
-    if (upstream.length === 0) return;
+    if (upstream === 'SKIPPED' || upstream.length === 0) return upstream;
     checkCapacity(requestId, upstream, ledger.heldPlaces(request.guestId), rules.maxConcurrentSessions);
+    return upstream;
   });
   const payload = buildSessionPayload(request, requestId, attempt.openedAt);
-  return attempt.during('CREATE', () =>
-    cxone.createSession(payload, deadline, () => {
-      attempt.posts += 1;
+  const created = await attempt.during('CREATE', () =>
+    cxone.createSession(payload, deadline, {
+      onPost: () => {
+        attempt.posts += 1;
+      },
+      findLost: () => findLostAnswer(attempt, request, known, ports),
     }),
   );
+  return established(created);
 }
 
-const established = (created: CreatedSession): Outcome => ({ status: 'SUCCESS', created });
+const established = (created: OpenedSession): Outcome => ({ status: 'SUCCESS', created });
 
 function refused(error: unknown, attempt: Attempt, { log }: Ports): Outcome {
   const { requestId, stage, posts } = attempt;
-  if (error instanceof AttemptError) return { status: error.status, error, stage };
+  if (error instanceof AttemptError) return { status: error.status, error: withKey(error, attempt), stage };
   log.error({ err: error, requestId, stage }, 'an attempt failed on a bug of ours');
   // A bug after a POST leaves open whether there is a session, and the guest's place has to stay held.
-  if (posts > 0) return { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN', { cause: error }), stage };
+  const isOpen = posts > 0 && new AttemptError('OUTCOME_UNKNOWN', { cause: error });
+  if (isOpen) return { status: 'FAILED', error: withKey(isOpen, attempt), stage };
   return { status: 'FAILED', error: new InternalError(requestId, { cause: error }), stage };
+}
+
+/** With its key a lost answer can be asked for again; without it, asking again could open a second session. */
+function withKey(error: AttemptError, { request }: Attempt): AttemptError {
+  if (error.code !== 'OUTCOME_UNKNOWN' || !request?.idempotencyKey) return error;
+  const { detail, retryAfterSeconds, cause } = error;
+  return new AttemptError('OUTCOME_UNKNOWN', { detail, retryAfterSeconds, cause, retryable: true });
 }
 
 async function close(attempt: Attempt, outcome: Outcome, { ledger, log }: Ports): Promise<Closed> {
@@ -80,8 +96,10 @@ async function close(attempt: Attempt, outcome: Outcome, { ledger, log }: Ports)
     const { requestId } = attempt;
     const created = outcome.status === 'SUCCESS' ? { ...outcome.created, clientToken: undefined } : undefined;
     log.error({ err: error, requestId, outcome: outcome.status, created }, 'an outcome could not be written');
-    if (outcome.status !== 'SUCCESS') throw new InternalError(requestId, { cause: error });
-    // CXone has accepted: the guest has a session, whatever our books say. The PENDING row goes on holding its place.
+    // The PENDING row goes on holding its place until it can be written.
+    if (attempt.reserved) ledger.closeLater(attempt, outcome);
+    // What CXone has accepted the guest has, whatever our books say; and a refusal stays one.
+    if (outcome.status !== 'SUCCESS' && outcome.error instanceof InternalError) throw outcome.error;
     return { session: recordOf(attempt, endingOf(attempt, outcome), 'DISABLED'), eventSequence: null };
   }
 }

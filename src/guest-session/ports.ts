@@ -1,6 +1,6 @@
 import type { AttemptError, ErrorCode, InternalError, PipelineStage, RefusalStatus } from '../errors.js';
-import type { Attempt } from './attempt.js';
 import type { Deadline } from './deadline.js';
+import type { AttemptLedger, IntentLedger, SessionLedger } from './ledger-ports.js';
 
 export const Channel = { WEBCHAT: 'WEBCHAT', SMS: 'SMS', WHATSAPP: 'WHATSAPP' } as const;
 export type Channel = keyof typeof Channel;
@@ -39,6 +39,19 @@ export interface CreateGuestSessionRequest {
     | { readonly isProxy?: boolean | null | undefined; readonly country?: string | null | undefined }
     | null
     | undefined;
+  /** Names the caller's intent: however often it is sent, it opens one session. */
+  readonly idempotencyKey?: string | null | undefined;
+  /** The same, from the HTTP header `Idempotency-Key`. */
+  readonly idempotencyKeyHeader?: string | null | undefined;
+}
+
+/** Which session to end, and why. */
+export interface EndGuestSessionRequest {
+  /** Our id; or give `sessionId`. */
+  readonly id?: string | null | undefined;
+  /** The id at CXone; or give `id`. */
+  readonly sessionId?: string | null | undefined;
+  readonly reason?: string | null | undefined;
 }
 
 /** A guest's id in its one form (lower case); minted by {@link validateRequest} alone. */
@@ -55,11 +68,14 @@ export interface ValidRequest {
   readonly languagePreference: string;
   readonly isProxy: boolean;
   readonly country: string | null;
+  readonly idempotencyKey: string | null;
 }
 
 /** Who asks: the name of its API key, or `local` where the server runs without keys. */
 export interface Caller {
   readonly name: string;
+  /** True for one that may end only what it has opened. */
+  readonly seesOwnOnly?: boolean;
 }
 
 /** What the fraud check is told. */
@@ -111,40 +127,62 @@ export interface SessionPayload {
 /** A session as CXone answered it. */
 export interface CreatedSession {
   readonly sessionId: string;
-  /** The guest's credential: answered once, kept nowhere. */
+  /** The guest's credential. */
   readonly clientToken: string;
   readonly expiresAt: Date;
 }
 
-/** A live session as CXone lists it; `requestId` is null where CXone does not echo our attributes. */
+/** A live session as CXone lists it; null is what CXone does not say. */
 export interface UpstreamSession {
   readonly sessionId: string;
+  /** Ours, where CXone echoes the attributes that it was given. */
   readonly requestId: string | null;
+  readonly createdAt: Date | null;
+  readonly expiresAt: Date | null;
+  readonly clientToken: string | null;
 }
+
+/** What the pipeline does around the POSTs that open one session. */
+export interface CreateSteps {
+  /** Hears of every POST before it is sent. */
+  onPost(): void;
+  /**
+   * Asked when an answer was lost: the session that the POST has opened after all, or null where there is none, so that the
+   * request may be sent again.
+   * @throws AttemptError OUTCOME_UNKNOWN when neither can be said, or the session has lost its token
+   */
+  findLost(): Promise<CreatedSession | null>;
+}
+
+/** How CXone took the order to end a session: it ended it, knew of no live one (404, 410), or cannot end any (405). */
+export type UpstreamEnd = 'ENDED' | 'NOT_THERE' | 'UNSUPPORTED';
 
 /** CXone. Every method throws AttemptError and nothing else, and none of them carries a credential. */
 export interface Cxone {
+  /** True once a list has shown a request id of ours: then a session without one is not ours. */
+  readonly echoesRequestIds: boolean;
   /** Makes sure of a bearer token before anything depends on it. */
   authenticate(deadline: Deadline): Promise<void>;
   /** The guest's live sessions, or `SKIPPED` where CXone does not let us ask (403, 404). */
   listActiveSessions(guestId: GuestId, deadline: Deadline): Promise<readonly UpstreamSession[] | 'SKIPPED'>;
-  /** Opens one session. `onAttempt` hears of every POST before it is sent. */
-  createSession(payload: SessionPayload, deadline: Deadline, onAttempt: () => void): Promise<CreatedSession>;
-}
-
-/** A row of ours that holds one of the guest's places: a live session, or a reservation in flight. */
-export interface HeldPlace {
-  readonly requestId: string;
-  /** Null while the attempt is in flight or its outcome unknown. */
-  readonly sessionId: string | null;
+  /** Opens one session. After an answer that was lost it asks `findLost` before it sends again. */
+  createSession(payload: SessionPayload, deadline: Deadline, steps: CreateSteps): Promise<CreatedSession>;
+  /** Ends one session. */
+  endSession(sessionId: string, deadline: Deadline): Promise<UpstreamEnd>;
 }
 
 export const CapacityCheck = { CHECKED: 'CHECKED', SKIPPED: 'SKIPPED' } as const;
 export type CapacityCheck = keyof typeof CapacityCheck;
 
+/** A session as it is answered. */
+export interface OpenedSession extends Omit<CreatedSession, 'clientToken'> {
+  /** Null where the answer is a replay and the session is over. */
+  readonly clientToken: string | null;
+}
+
 /** How one attempt ended: exactly one of these, written once. */
 export type Outcome =
-  | { readonly status: 'SUCCESS'; readonly created: CreatedSession }
+  | { readonly status: 'SUCCESS'; readonly created: OpenedSession }
   | {
       readonly status: RefusalStatus;
       readonly error: AttemptError | InternalError;
@@ -156,6 +194,8 @@ export type Outcome =
 export interface GuestSessionRecord {
   /** The request id of the attempt that opened it. */
   readonly id: string;
+  /** Who asked for it. */
+  readonly callerName: string;
   readonly guestId: string;
   readonly crmId: string | null;
   readonly channel: Channel;
@@ -164,6 +204,8 @@ export interface GuestSessionRecord {
   readonly sessionId: string | null;
   readonly expiresAt: Date | null;
   readonly endedAt: Date | null;
+  /** Whether CXone has ended it as well; null while it has not been ended. */
+  readonly endedUpstream: boolean | null;
   readonly durationMs: number | null;
   readonly attempts: number;
   readonly crmSync: CrmSyncStatus;
@@ -171,37 +213,21 @@ export interface GuestSessionRecord {
   readonly failureCode: ErrorCode | null;
 }
 
-/** What the ledger made of a closed attempt. */
-export interface Closed {
-  readonly session: GuestSessionRecord | null;
-  /** Sequence of the lifecycle event that tells of the outcome; null when it could not be written. */
-  readonly eventSequence: number | null;
-}
-
-/** The books. What writes is one transaction, and resolves after its commit. */
-export interface AttemptLedger {
-  /**
-   * Takes one of the guest's places, if one is free, by writing the PENDING row.
-   * @throws AttemptError CAPACITY_EXCEEDED
-   */
-  reserve(attempt: Attempt, request: ValidRequest): Promise<void>;
-  /** The places that this guest holds now, oldest reservation first. */
-  heldPlaces(guestId: GuestId): readonly HeldPlace[];
-  /** Writes the outcome: session, audit entry, lifecycle event, outbox row and metrics. */
-  close(attempt: Attempt, outcome: Outcome): Promise<Closed>;
-}
-
 /** Everything that the pipeline needs from the world. */
 export interface Ports {
   readonly scorer: RiskScorer;
   readonly cxone: Cxone;
+  readonly intents: IntentLedger;
   readonly ledger: AttemptLedger;
-  readonly log: { error(fields: object, message: string): void };
+  readonly sessions: SessionLedger;
+  readonly log: { warn(fields: object, message: string): void; error(fields: object, message: string): void };
   readonly rules: {
     readonly fraudThreshold: number;
     readonly maxConcurrentSessions: number;
     readonly createDeadlineMs: number;
     /** Where a request without a queue goes. */
     readonly defaultQueueId: string;
+    /** Whether sessions are ended at CXone, or here alone. */
+    readonly endsUpstream: boolean;
   };
 }

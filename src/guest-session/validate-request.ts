@@ -13,6 +13,7 @@ const GUEST_ID = /^(guest-)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$/u;
 const MAX_FINGERPRINT_LENGTH = 512;
 const MAX_ID_LENGTH = 128;
+const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
 const MAX_LANGUAGE_TAG_LENGTH = 35; // RFC 5646 §4.4.1
 
 /**
@@ -61,6 +62,17 @@ export function validateRequest(
   require(country === null ||
     COUNTRY_CODES.has(country), 'must be an ISO 3166-1 alpha-2 country code, such as "US"', 'ipMetadata', 'country');
 
+  const { idempotencyKey: keyField = null, idempotencyKeyHeader: keyHeader = null } = request;
+  const idempotencyKey = keyField ?? keyHeader;
+  require(idempotencyKey === null ||
+    isPrintable(
+      idempotencyKey,
+      MAX_IDEMPOTENCY_KEY_LENGTH,
+    ), `must be 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} printable characters`, 'idempotencyKey');
+  require(keyField === null ||
+    keyHeader === null ||
+    keyField === keyHeader, 'must be the same as in the header Idempotency-Key, where both are given', 'idempotencyKey');
+
   if (problems.length > 0 || languagePreference === null) {
     const detail = problems.map(({ field, message }) => `${field.join('.')} ${message}`).join('; ');
     throw new AttemptError('INVALID_INPUT', { problems, detail });
@@ -75,6 +87,7 @@ export function validateRequest(
     languagePreference,
     isProxy,
     country,
+    idempotencyKey,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
@@ -13,8 +14,8 @@ export interface HttpServerOptions<Context extends object> {
   readonly host: string;
   readonly port: number;
   readonly apollo: ApolloServer<Context>;
-  /** Who asks, from the `Authorization` header; throws for nobody. */
-  createContext(authorization: string | undefined): Context;
+  /** Who asks, and what for, from the headers; throws for nobody. */
+  createContext(headers: RequestHeaders): Context;
   readonly playgroundDirectory: string;
   /** Requests get this long to finish once the server drains; longer than any attempt takes. */
   readonly drainTimeoutMs: number;
@@ -23,6 +24,13 @@ export interface HttpServerOptions<Context extends object> {
   acceptsHost(host: string | undefined): boolean;
   /** False once requests should go elsewhere. */
   isHealthy(): boolean;
+}
+
+/** What of a request's headers GraphQL is told. */
+export interface RequestHeaders {
+  readonly authorization: string | undefined;
+  /** Null where there is none. */
+  readonly idempotencyKey: string | null;
 }
 
 /** The server's HTTP, listening. Disposing of it drains: what was accepted is answered. */
@@ -81,7 +89,7 @@ export async function startHttpServer<Context extends object>(
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    handler: fastifyApolloHandler(apollo, { context: async ({ headers }) => createContext(headers.authorization) }),
+    handler: fastifyApolloHandler(apollo, { context: async ({ headers }) => createContext(requestHeaders(headers)) }),
   });
 
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
@@ -124,6 +132,14 @@ function cannotListen(host: string, port: number, error: NodeJS.ErrnoException):
         ? `PORT: ${port} needs more rights than this program has. Set PORT to a number above 1023.`
         : `HOST: cannot listen on ${host}:${port} (${error.code ?? error.message})`;
   return new StartupError(problem, { cause: error });
+}
+
+function requestHeaders(headers: IncomingHttpHeaders): RequestHeaders {
+  const { authorization } = headers;
+  const key = headers['idempotency-key'];
+  const text = Array.isArray(key) ? key.join(', ') : key;
+  // The draft of the header (draft-ietf-httpapi-idempotency-key-header) makes it a quoted string; most clients send it bare.
+  return { authorization, idempotencyKey: text?.trim().replace(/^"(.*)"$/, '$1') ?? null };
 }
 
 const urlOf = ({ address, family, port }: AddressInfo): string =>

@@ -2,6 +2,7 @@ import type { PipelineStage } from '../errors.js';
 import type { AttemptEnding } from '../guest-session/attempt-ending.js';
 import type { CapacityCheck, Channel, RoutingPriority } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
+import { type KeySettlement, settleKey } from './idempotency-commands.js';
 import type { LedgerTransaction, NewSessionEvent } from './ledger-transaction.js';
 import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
 
@@ -9,7 +10,7 @@ import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
  * How long an attempt in flight, or one whose outcome is unknown, holds its place when nothing else is learned of it: longer
  * than any attempt takes, and short enough that a crash does not lock a guest out for a day.
  */
-const UNCERTAIN_PLACE_MS = 3_600_000;
+export const UNCERTAIN_PLACE_MS = 3_600_000;
 
 /**
  * Which of a guest's rows hold a place; to be asked with the guest's id and the time. Whoever gives a place up sets the time
@@ -33,6 +34,9 @@ export interface Reservation {
     readonly fingerprintHmac: string;
     readonly createdAt: Date;
     readonly fraudScore: number | null;
+    readonly idempotencyKey: string | null;
+    /** The lease of the attempt. */
+    readonly reconcileAt: Date;
   };
 }
 
@@ -61,6 +65,10 @@ export interface AttemptClose {
   readonly posts: number;
   readonly capacityCheck: CapacityCheck | null;
   readonly stageDurationsMs: ReadonlyMap<PipelineStage, number>;
+  /** When CXone is to be asked what became of it; null where that is known. */
+  readonly reconcileAt: Date | null;
+  /** What its idempotency key stands for now; null where it holds none. */
+  readonly key: KeySettlement | null;
   readonly event: NewSessionEvent;
   /** The webhook that tells of it; null where nobody is told. */
   readonly delivery: NewDelivery | null;
@@ -87,6 +95,7 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
     capacityCheck: close.capacityCheck,
     crmSynced: null,
   });
+  if (close.key) settleKey(transaction, requestId, close.key, sequence);
   if (delivery) enqueueDelivery(transaction, delivery);
   const { durationMs, errorCode } = ending;
   const { stageDurationsMs } = close;
@@ -101,10 +110,11 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
   return sequence;
 }
 
-function updateSession({ db }: LedgerTransaction, { ending, posts, event, delivery }: AttemptClose): void {
+function updateSession({ db }: LedgerTransaction, close: AttemptClose): void {
+  const { ending, posts, event, delivery, reconcileAt } = close;
   const updated = db.run(
     `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
-       "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ? WHERE "id" = ? AND "status" = 'PENDING'`,
+       "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ?, "reconcileAt" = ? WHERE "id" = ? AND "status" = 'PENDING'`,
     ending.sessionStatus,
     ending.sessionId,
     ending.expiresAt,
@@ -113,6 +123,7 @@ function updateSession({ db }: LedgerTransaction, { ending, posts, event, delive
     posts,
     ending.errorCode,
     delivery ? 'PENDING' : 'DISABLED',
+    reconcileAt,
     event.requestId,
   );
   if (updated !== 1) throw new Error(`the attempt ${event.requestId} was closed before`);
@@ -121,5 +132,6 @@ function updateSession({ db }: LedgerTransaction, { ending, posts, event, delive
 function placeHeldUntil({ sessionStatus, expiresAt }: AttemptEnding): Date {
   const now = new Date();
   if (sessionStatus === 'ACTIVE') return expiresAt ?? now;
-  return sessionStatus === 'UNKNOWN' ? new Date(now.getTime() + UNCERTAIN_PLACE_MS) : now;
+  if (sessionStatus !== 'UNKNOWN') return now;
+  return expiresAt ?? new Date(now.getTime() + UNCERTAIN_PLACE_MS);
 }

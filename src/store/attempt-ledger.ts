@@ -2,13 +2,25 @@ import { createHmac } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import { AttemptError } from '../errors.js';
 import type { Attempt } from '../guest-session/attempt.js';
-import { endingOf, recordOf } from '../guest-session/attempt-ending.js';
-import type { AttemptLedger, Closed, GuestId, HeldPlace, Outcome, ValidRequest } from '../guest-session/ports.js';
+import { type AttemptEnding, endingOf, recordOf } from '../guest-session/attempt-ending.js';
+import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-ports.js';
+import type { GuestId, Outcome, ValidRequest } from '../guest-session/ports.js';
 import { HOLDS_A_PLACE } from './attempt-commands.js';
+import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
 import type { Outbox } from './outbox.js';
+import { LATE_ARRIVAL_MS } from './session-ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { steadyNow } from './steady-clock.js';
+import type { TokenCipher } from './token-cipher.js';
+
+/** What an attempt may need beyond its deadline to be closed; a lease that is longer past than this belongs to a dead one. */
+const LEASE_MARGIN_MS = 10_000;
+/** When CXone is asked about an outcome that is unknown. */
+const LOOK_SOON_MS = 5_000;
+/** How often it is tried to write down what could not be written. */
+const CLOSE_AGAIN_MS = 1_000;
 
 export interface AttemptLedgerSettings {
   readonly maxConcurrentSessions: number;
@@ -17,18 +29,34 @@ export interface AttemptLedgerSettings {
 }
 
 /** The books of the attempts, in SQLite: what one attempt writes at its end is one transaction. */
-export class SqliteAttemptLedger implements AttemptLedger {
+export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #reader: SqliteConnection;
   readonly #outbox: Outbox | null;
+  readonly #cipher: TokenCipher;
   readonly #settings: AttemptLedgerSettings;
+  readonly #underWay = new Set<string>();
+  readonly #unwritten = new Set<NodeJS.Timeout>();
+  #isEnding = false;
 
   /** @param outbox null where no CRM is told */
-  constructor(ledger: Ledger, reader: SqliteConnection, outbox: Outbox | null, settings: AttemptLedgerSettings) {
+  constructor(
+    ledger: Ledger,
+    reader: SqliteConnection,
+    outbox: Outbox | null,
+    cipher: TokenCipher,
+    settings: AttemptLedgerSettings,
+  ) {
     this.#ledger = ledger;
     this.#reader = reader;
     this.#outbox = outbox;
+    this.#cipher = cipher;
     this.#settings = settings;
+  }
+
+  /** Whether an attempt holds a place and is still at work in this process, whatever its lease says. */
+  isUnderWay(requestId: string): boolean {
+    return this.#underWay.has(requestId);
   }
 
   async reserve(attempt: Attempt, request: ValidRequest): Promise<void> {
@@ -49,16 +77,33 @@ export class SqliteAttemptLedger implements AttemptLedger {
         fingerprintHmac: this.#hmac(request.deviceFingerprint),
         createdAt: attempt.openedAt,
         fraudScore: attempt.risk?.score ?? null,
+        idempotencyKey: request.idempotencyKey,
+        reconcileAt: fromNow(attempt.deadline.remainingMs + LEASE_MARGIN_MS),
       },
     });
-    if (taken < maxConcurrentSessions) return;
+    if (taken < maxConcurrentSessions) {
+      this.#underWay.add(attempt.requestId);
+      return;
+    }
     throw new AttemptError('CAPACITY_EXCEEDED', { detail: `${taken} of ${maxConcurrentSessions} places are taken` });
   }
 
   heldPlaces(guestId: GuestId): readonly HeldPlace[] {
-    const sql = `SELECT rowid AS "place", "id" AS "requestId", "sessionId" FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
-    const places = this.#reader.all<HeldPlace & { place: number }>(sql, guestId, new Date());
-    return places.sort((a, b) => a.place - b.place);
+    const sql = `SELECT rowid AS "place", "id", "sessionId", "createdAt" + coalesce("durationMs", 0) AS "since"
+      FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
+    const places = this.#reader.all<{ place: number; id: string; sessionId: string | null; since: number }>(
+      sql,
+      guestId,
+      new Date(),
+    );
+    return places
+      .sort((a, b) => a.place - b.place)
+      .map(({ id, sessionId, since }) => ({ requestId: id, sessionId, since: new Date(since) }));
+  }
+
+  ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string> {
+    const sql = 'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?';
+    return new Set(sessionIds.filter((sessionId) => this.#reader.get(sql, sessionId, requestId)));
   }
 
   async close(attempt: Attempt, outcome: Outcome): Promise<Closed> {
@@ -81,10 +126,47 @@ export class SqliteAttemptLedger implements AttemptLedger {
       posts: attempt.posts,
       capacityCheck: attempt.capacityCheck,
       stageDurationsMs: attempt.stageDurationsMs,
+      reconcileAt: reconcileAt(attempt, ending),
+      key: this.#settlementOf(attempt, outcome),
       event,
       delivery,
     });
+    this.#underWay.delete(attempt.requestId);
     return { session: recordOf(attempt, ending, delivery ? 'PENDING' : 'DISABLED'), eventSequence };
+  }
+
+  closeLater(attempt: Attempt, outcome: Outcome): void {
+    const timer = setTimeout(() => {
+      this.#unwritten.delete(timer);
+      this.close(attempt, outcome).catch((error: unknown) => {
+        const isForNow = error instanceof AttemptError && error.code === 'LEDGER_UNAVAILABLE';
+        if (isForNow && !this.#isEnding) this.closeLater(attempt, outcome);
+        // Else it never can be: it is looked up at CXone like any that was interrupted.
+        else this.#underWay.delete(attempt.requestId);
+      });
+    }, CLOSE_AGAIN_MS).unref();
+    this.#unwritten.add(timer);
+  }
+
+  /** What is not written by now, the next process finds out from CXone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnding = true;
+    for (const timer of this.#unwritten) clearTimeout(timer);
+  }
+
+  #settlementOf({ request, caller, holdsKey, requestId, reserved, lostAnswers }: Attempt, outcome: Outcome): KeySettlement | null {
+    if (!holdsKey || !request?.idempotencyKey) return null;
+    const succeeded = outcome.status === 'SUCCESS';
+    const token = succeeded ? outcome.created.clientToken : null;
+    const isBlocked = !succeeded && outcome.error instanceof AttemptError && outcome.error.code === 'FRAUD_BLOCKED';
+    const isUnknown = !succeeded && outcome.error instanceof AttemptError && outcome.error.code === 'OUTCOME_UNKNOWN';
+    return {
+      callerName: caller.name,
+      key: request.idempotencyKey,
+      state: succeeded ? 'SUCCEEDED' : isBlocked ? 'BLOCKED' : 'OPEN',
+      clientToken: token === null ? null : this.#cipher.encrypt(token, requestId),
+      isUnsettled: reserved && !succeeded && (isUnknown || lostAnswers > 0),
+    };
   }
 
   #hmac(fingerprint: string): string {
@@ -109,3 +191,11 @@ function eventOf(
     ...news,
   };
 }
+
+/** An outcome that is unknown is looked up; a POST that was given up for lost may arrive late. */
+function reconcileAt({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): Date | null {
+  if (sessionStatus === 'UNKNOWN') return fromNow(LOOK_SOON_MS);
+  return lostAnswers > 0 ? fromNow(LATE_ARRIVAL_MS) : null;
+}
+
+const fromNow = (ms: number): Date => new Date(steadyNow().getTime() + ms);

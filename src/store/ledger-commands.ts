@@ -1,6 +1,14 @@
 import { closeAttempt, reservePlace } from './attempt-commands.js';
 import { expireSessions } from './expiry-commands.js';
+import { claimKey, forgetKeys } from './idempotency-commands.js';
 import { claimDeliveries, recordTry, releaseAbandonedDeliveries, releaseDelivery } from './outbox-commands.js';
+import {
+  abandonAttempt,
+  endSession,
+  postponeReconciliation,
+  reconcileAttempt,
+  releaseAbandonedAttempts,
+} from './session-commands.js';
 
 /**
  * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
@@ -9,7 +17,14 @@ import { claimDeliveries, recordTry, releaseAbandonedDeliveries, releaseDelivery
 export const LEDGER_COMMANDS = {
   reservePlace,
   closeAttempt,
+  claimKey,
+  forgetKeys,
+  endSession,
   expireSessions,
+  reconcileAttempt,
+  abandonAttempt,
+  postponeReconciliation,
+  releaseAbandonedAttempts,
   claimDeliveries,
   releaseDelivery,
   releaseAbandonedDeliveries,

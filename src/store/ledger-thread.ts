@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { AttemptError } from '../errors.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { ExecuteOptions } from './ledger.js';
 import type { CommandArguments, CommandName } from './ledger-commands.js';
@@ -6,6 +7,7 @@ import { LedgerWriter } from './ledger-writer.js';
 import { MinuteCounter } from './minute-counter.js';
 import type { ClaimedDelivery } from './outbox-commands.js';
 import { SqliteConnection } from './sqlite-connection.js';
+import { type StorageFailure, storageFailureOf } from './storage-failure.js';
 
 /** A command on its way to the thread. */
 export interface Order {
@@ -17,11 +19,19 @@ export interface Order {
 
 export type ToThread = { readonly orders: readonly Order[] } | { readonly end: true };
 
+/** An AttemptError on its way: a message does not keep an error's class, nor what it has beyond a message. */
+export type Refusal = Pick<AttemptError, 'code' | 'detail' | 'retryAfterSeconds'>;
+
 /** What became of a command. */
-export type Reply = { readonly number: number } & ({ readonly value: unknown } | { readonly error: Error });
+export type Reply = { readonly number: number } & (
+  | { readonly value: unknown }
+  | { readonly refusal: Refusal }
+  | { readonly error: Error }
+);
 
 export type FromThread =
   | { readonly ready: { readonly eventSequence: number } }
+  | { readonly storage: StorageFailure | null }
   | {
       readonly replies: readonly Reply[];
       readonly events: readonly SessionEventRecord[];
@@ -53,12 +63,15 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     deliveries.push(...committed.deliveries);
   });
 
+  // Not with the answers: who is refused should find the server unready.
+  writer.onStorageChange((storage) => port.postMessage({ storage } satisfies FromThread));
+
   port.on('message', async (message: ToThread) => {
     if ('end' in message) {
       await writer[Symbol.asyncDispose]();
       // Closed one turn later, when the last answers are on their way.
       setImmediate(() => {
-        db.close();
+        closeQuietly(db);
         port.close();
       });
       return;
@@ -66,9 +79,24 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     for (const { number, command, argument, options } of message.orders) {
       writer.execute(command, argument, options).then(
         (value) => reply({ number, value }),
-        (error: Error) => reply({ number, error }),
+        (error: Error) => reply({ number, ...failureOf(error) }),
       );
     }
   });
   port.postMessage({ ready: { eventSequence: writer.eventSequence } } satisfies FromThread);
+}
+
+function failureOf(error: Error): { readonly refusal: Refusal } | { readonly error: Error } {
+  if (!(error instanceof AttemptError)) return { error };
+  const { code, detail, retryAfterSeconds } = error;
+  return { refusal: { code, detail, retryAfterSeconds } };
+}
+
+/** What a full disk keeps from being copied out of the WAL is on the disk all the same: the next start finds it there. */
+function closeQuietly(db: SqliteConnection): void {
+  try {
+    db.close();
+  } catch (error) {
+    if (!storageFailureOf(error)) throw error;
+  }
 }

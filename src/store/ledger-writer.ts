@@ -3,6 +3,8 @@ import { type CommandArguments, type CommandName, type CommandResult, LEDGER_COM
 import { LedgerTransaction, readHeads } from './ledger-transaction.js';
 import type { MinuteCounter } from './minute-counter.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { ledgerUnavailable, storageFailureOf } from './storage-failure.js';
+import { type StorageListener, StorageWatch } from './storage-watch.js';
 
 /** Above this a group is committed and the event loop gets its turn, before the next one begins. */
 const MAX_GROUP_SIZE = 64;
@@ -15,16 +17,25 @@ interface Job {
   reject(error: unknown): void;
 }
 
+interface WrittenGroup {
+  readonly transaction: LedgerTransaction;
+  /** Answers the jobs. */
+  readonly settle: readonly (() => void)[];
+}
+
 /**
  * The one writer. Jobs that have gathered since the last turn of the event loop are committed as one transaction (group
  * commit: one fsync for all of them), each within a savepoint of its own, so that one that fails takes no other with it.
- * A promise resolves after the commit, never before.
+ * A promise resolves after the commit, never before. A group that the storage does not take is refused as a whole.
  */
 export class LedgerWriter implements Ledger, AsyncDisposable {
   readonly #db: SqliteConnection;
   readonly #counter: MinuteCounter;
   readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
+  readonly #storage: StorageWatch;
   #heads;
+  /** What SQLite said when the heads were read: it says something else once another connection has written. */
+  #dataVersion: number | undefined;
   #queue: Job[] = [];
   #turn: NodeJS.Immediate | null = null;
   #linger: NodeJS.Timeout | null = null;
@@ -32,12 +43,23 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   constructor(db: SqliteConnection, counter: MinuteCounter) {
     this.#db = db;
     this.#counter = counter;
+    this.#storage = new StorageWatch(db);
     this.#heads = readHeads(db);
   }
 
   /** Sequence of the newest committed event. */
   get eventSequence(): number {
     return this.#heads.eventSequence;
+  }
+
+  /** False from the first group that the storage does not take until a probe can write again. Jobs are tried all the same. */
+  get isWritable(): boolean {
+    return this.#storage.failure === null;
+  }
+
+  /** Hears when that changes, before the jobs of the group are refused. */
+  onStorageChange(listener: StorageListener): void {
+    this.#storage.onChange(listener);
   }
 
   /** Hears of every group after its commit, in commit order. */
@@ -77,22 +99,44 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
     if (this.#queue.length > 0) this.#turn = setImmediate(() => this.#commitGroup());
     if (group.length === 0) return;
 
-    const settle: (() => void)[] = [];
-    const transaction = new LedgerTransaction(this.#db, this.#heads);
+    let written: WrittenGroup;
     try {
-      this.#db.begin();
-      for (const job of group) settle.push(this.#runInSavepoint(job, transaction));
-      this.#counter.write(transaction.measurements, this.#db);
-      this.#db.commit();
+      written = this.#write(group);
     } catch (error) {
-      this.#counter.forget();
-      this.#rollBack();
-      for (const job of group) job.reject(error);
+      this.#refuse(group, error);
       return;
     }
-    this.#heads = transaction.heads;
-    for (const listener of this.#listeners) listener(transaction);
-    for (const answer of settle) answer();
+    this.#heads = written.transaction.heads;
+    for (const listener of this.#listeners) listener(written.transaction);
+    for (const answer of written.settle) answer();
+  }
+
+  #write(group: readonly Job[]): WrittenGroup {
+    this.#db.begin();
+    this.#catchUp();
+    const transaction = new LedgerTransaction(this.#db, this.#heads);
+    const settle = group.map((job) => this.#runInSavepoint(job, transaction));
+    this.#counter.write(transaction.measurements, this.#db);
+    this.#db.commit();
+    return { transaction, settle };
+  }
+
+  /** Reads again what is kept in memory, where another process has written since. Nobody can from here to the commit. */
+  #catchUp(): void {
+    const dataVersion = this.#db.get<{ data_version: number }>('PRAGMA data_version')?.data_version;
+    if (dataVersion === this.#dataVersion) return;
+    this.#heads = readHeads(this.#db);
+    this.#counter.forget();
+    this.#dataVersion = dataVersion;
+  }
+
+  #refuse(group: readonly Job[], error: unknown): void {
+    this.#counter.forget();
+    this.#rollBack();
+    const failure = storageFailureOf(error);
+    if (failure) this.#storage.report(failure);
+    const reason = failure ? ledgerUnavailable(failure) : error;
+    for (const job of group) job.reject(reason);
   }
 
   #runInSavepoint(job: Job, transaction: LedgerTransaction): () => void {
@@ -103,8 +147,8 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
       this.#db.run('RELEASE job');
       return () => job.resolve(value as never);
     } catch (error) {
-      // SQLite has ended the transaction by itself (a full disk does that): the group is lost, and this is why.
-      if (!this.#db.isInTransaction) throw error;
+      // The storage has failed, and SQLite may have ended the transaction by itself: the group is lost, and this is why.
+      if (!this.#db.isInTransaction || storageFailureOf(error)) throw error;
       this.#db.run('ROLLBACK TO job');
       this.#db.run('RELEASE job');
       undo();
@@ -126,5 +170,6 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
       this.#commitGroup();
       await new Promise(setImmediate);
     }
+    this.#storage[Symbol.dispose]();
   }
 }

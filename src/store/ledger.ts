@@ -18,6 +18,7 @@ export interface ExecuteOptions {
 export interface Ledger {
   /** Sequence of the newest committed event. */
   readonly eventSequence: number;
+  /** @throws AttemptError `LEDGER_UNAVAILABLE` when the storage does not take it: nothing of it was written then */
   execute<Name extends CommandName>(
     command: Name,
     argument: CommandArguments<Name>,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { v7 as uuidv7 } from 'uuid';
-import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
+import { auditSession, sessionRow, tellOfSession } from './session-row.js';
 
 /** How long a worker may be silent about a delivery before it is due again: longer than a wait and a try (CRM_TIMEOUT_MS). */
 const LEASE_MS = 60_000;
@@ -123,10 +122,6 @@ export function recordTry(
 
 const leaseFrom = (start: Date): Date => new Date(start.getTime() + LEASE_MS);
 
-type SyncedSession = Pick<SessionEventRecord, 'guestId' | 'crmId' | 'sessionId' | 'channel' | 'status'> & {
-  readonly expiresAt: number | null;
-};
-
 function concludeSync(
   transaction: LedgerTransaction,
   requestId: string,
@@ -135,35 +130,17 @@ function concludeSync(
 ): void {
   const { db } = transaction;
   db.run('UPDATE "GuestSession" SET "crmSync" = ? WHERE "id" = ?', delivered ? 'DELIVERED' : 'FAILED', requestId);
-  const session = db.get<SyncedSession>(
-    'SELECT "guestId", "crmId", "sessionId", "channel", "status", "expiresAt" FROM "GuestSession" WHERE "id" = ?',
-    requestId,
-  );
+  const session = sessionRow(db, requestId);
   if (!session) return;
-  const now = new Date();
-  transaction.appendEvent({
-    id: uuidv7(),
-    type: delivered ? 'SESSION_CRM_SYNCED' : 'SESSION_CRM_SYNC_FAILED',
-    occurredAt: now,
-    requestId,
-    ...session,
-    reason: error,
-    expiresAt: session.expiresAt === null ? null : new Date(session.expiresAt),
-  });
-  transaction.appendAudit({
-    requestId,
+  const at = new Date();
+  const type = delivered ? 'SESSION_CRM_SYNCED' : 'SESSION_CRM_SYNC_FAILED';
+  tellOfSession(transaction, session, { type, reason: error, at });
+  auditSession(transaction, session, {
     kind: 'CRM_SYNC',
     status: delivered ? 'SUCCESS' : 'FAILED',
     reason: error,
-    errorCode: null,
-    guestId: session.guestId,
-    sessionId: session.sessionId,
     actor: 'crm-outbox',
-    durationMs: null,
-    fraudScore: null,
-    attempts: null,
-    capacityCheck: null,
     crmSynced: delivered,
   });
-  transaction.measurements.push({ of: 'crm', at: now, delivered });
+  transaction.measurements.push({ of: 'crm', at, delivered });
 }

@@ -77,6 +77,7 @@ export class SessionReader {
 
 const COLUMNS = {
   id: true,
+  callerName: true,
   guestId: true,
   crmId: true,
   channel: true,
@@ -85,6 +86,7 @@ const COLUMNS = {
   sessionId: true,
   expiresAt: true,
   endedAt: true,
+  endedUpstream: true,
   durationMs: true,
   attempts: true,
   crmSync: true,

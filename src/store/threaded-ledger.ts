@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { AttemptError } from '../errors.js';
 import type { Committed, ExecuteOptions, Ledger } from './ledger.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
-import type { FromThread, Order, ToThread } from './ledger-thread.js';
+import type { FromThread, Order, Reply, ToThread } from './ledger-thread.js';
+import type { StorageFailure } from './storage-failure.js';
+import type { StorageListener } from './storage-watch.js';
 
 /** From both src/store and dist/store: a thread runs what was built. */
 const THREAD = fileURLToPath(new URL('../../dist/store/ledger-thread.js', import.meta.url));
@@ -17,12 +20,14 @@ interface Waiting {
 export class ThreadedLedger implements Ledger, AsyncDisposable {
   readonly #worker: Worker;
   readonly #listeners: ((committed: Committed) => void)[] = [];
+  readonly #storageListeners: StorageListener[] = [];
   readonly #waiting = new Map<number, Waiting>();
   #eventSequence: number;
   #orders: Order[] = [];
   #nextNumber = 1;
   #turn: NodeJS.Immediate | null = null;
   #failure: Error | null = null;
+  #storageFailure: StorageFailure | null = null;
   #isEnding = false;
   #onFailure: (error: Error) => void = () => undefined;
 
@@ -44,6 +49,16 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
 
   get eventSequence(): number {
     return this.#eventSequence;
+  }
+
+  /** False while the storage takes no writes. Commands are tried all the same, and refused if it still does not. */
+  get isWritable(): boolean {
+    return this.#storageFailure === null;
+  }
+
+  /** Hears when that changes: with what is wrong, before any command is refused for it, and with null when it is over. */
+  onStorageChange(listener: StorageListener): void {
+    this.#storageListeners.push(listener);
   }
 
   /** Hears when the thread dies: nothing can be written any more. */
@@ -81,14 +96,19 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
 
   #receive(message: FromThread): void {
     if ('ready' in message) return;
+    if ('storage' in message) {
+      this.#storageFailure = message.storage;
+      for (const listener of this.#storageListeners) listener(message.storage);
+      return;
+    }
     const { replies, events, deliveries } = message;
     this.#eventSequence = events.at(-1)?.sequence ?? this.#eventSequence;
     for (const listener of this.#listeners) listener({ events, deliveries });
     for (const reply of replies) {
       const waiting = this.#waiting.get(reply.number);
       this.#waiting.delete(reply.number);
-      if ('error' in reply) waiting?.reject(reply.error);
-      else waiting?.resolve(reply.value as never);
+      if ('value' in reply) waiting?.resolve(reply.value as never);
+      else waiting?.reject(errorOf(reply));
     }
   }
 
@@ -110,3 +130,6 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
     await exited;
   }
 }
+
+const errorOf = (reply: Exclude<Reply, { readonly value: unknown }>): Error =>
+  'refusal' in reply ? new AttemptError(reply.refusal.code, reply.refusal) : reply.error;

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
+import { RetryBudget } from '../../src/cxone/retry-budget.js';
 import { parseRetryAfterMs, type RetryPolicy, retrying, TryAgain } from '../../src/cxone/retry-policy.js';
 import { AttemptError } from '../../src/errors.js';
 import { Deadline } from '../../src/guest-session/deadline.js';
 
 const NOW = new Date('2026-10-21T07:28:00.500Z');
-const POLICY: RetryPolicy = { maxAttempts: 3, baseMs: 1 };
+const policy = (maxAttempts: number, baseMs = 1): RetryPolicy => ({ maxAttempts, baseMs, budget: new RetryBudget() });
 const HOUR_MS = 3_600_000;
 
 test.each([
@@ -56,7 +57,7 @@ test('a Retry-After of more digits than a number holds is a long wait, and still
 
 test('a call that succeeds is made once', async () => {
   const calls = counting(async () => 'done');
-  expect(await retrying(POLICY, new Deadline(HOUR_MS), calls.call)).toBe('done');
+  expect(await retrying(policy(3), new Deadline(HOUR_MS), calls.call)).toBe('done');
   expect(calls.count()).toBe(1);
 });
 
@@ -65,7 +66,7 @@ test('a call that may be sent again is made until it succeeds', async () => {
     if (count < 3) throw again(null);
     return 'done';
   });
-  expect(await retrying(POLICY, new Deadline(HOUR_MS), calls.call)).toBe('done');
+  expect(await retrying(policy(3), new Deadline(HOUR_MS), calls.call)).toBe('done');
   expect(calls.count()).toBe(3);
 });
 
@@ -73,7 +74,7 @@ test.each([1, 2, 3, 5])('after %i tries it gives up, with the wait that it would
   const calls = counting(async () => {
     throw again(20);
   });
-  await expect(retrying({ maxAttempts, baseMs: 1 }, new Deadline(HOUR_MS), calls.call)).rejects.toMatchObject({
+  await expect(retrying(policy(maxAttempts), new Deadline(HOUR_MS), calls.call)).rejects.toMatchObject({
     code: 'RATE_LIMITED',
     retryAfterSeconds: 0.02,
   });
@@ -85,7 +86,9 @@ test('a wait that does not fit in the deadline is not begun', async () => {
     throw again(HOUR_MS);
   });
   const startedAtMs = performance.now();
-  await expect(retrying(POLICY, new Deadline(60_000), calls.call)).rejects.toMatchObject({ retryAfterSeconds: 3600 });
+  await expect(retrying(policy(3), new Deadline(60_000), calls.call)).rejects.toMatchObject({
+    retryAfterSeconds: 3600,
+  });
   expect(performance.now() - startedAtMs).toBeLessThan(30_000);
   expect(calls.count()).toBe(1);
 });
@@ -94,9 +97,7 @@ test('a backoff of our own that does not fit in the deadline is not begun either
   const calls = counting(async () => {
     throw again(null);
   });
-  await expect(retrying({ maxAttempts: 3, baseMs: HOUR_MS }, new Deadline(60_000), calls.call)).rejects.toBeInstanceOf(
-    AttemptError,
-  );
+  await expect(retrying(policy(3, HOUR_MS), new Deadline(60_000), calls.call)).rejects.toBeInstanceOf(AttemptError);
   expect(calls.count()).toBe(1);
 });
 
@@ -106,7 +107,7 @@ test('without a word from CXone the waits double: 2 and 4 bases, give or take a 
       [1, 2],
       [2, 4],
     ] as const) {
-      const failure = retrying({ maxAttempts, baseMs: 5 }, new Deadline(HOUR_MS), async () => {
+      const failure = retrying(policy(maxAttempts, 5), new Deadline(HOUR_MS), async () => {
         throw again(null);
       });
       const { retryAfterSeconds = 0 } = (await failure.catch((error: unknown) => error)) as AttemptError;
@@ -125,8 +126,32 @@ test.each([
   const calls = counting(async () => {
     throw thrown;
   });
-  await expect(retrying(POLICY, new Deadline(HOUR_MS), calls.call)).rejects.toBe(thrown);
+  await expect(retrying(policy(3), new Deadline(HOUR_MS), calls.call)).rejects.toBe(thrown);
   expect(calls.count()).toBe(1);
+});
+
+test('when the budget is spent every try is the last', async () => {
+  const spent = new RetryBudget();
+  while (spent.withdraw());
+  const calls = counting(async () => {
+    throw again(null);
+  });
+  await expect(
+    retrying({ maxAttempts: 3, baseMs: 1, budget: spent }, new Deadline(HOUR_MS), calls.call),
+  ).rejects.toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: expect.any(Number) });
+  expect(calls.count()).toBe(1);
+});
+
+test('a retry that is not made costs nothing', async () => {
+  const budget = new RetryBudget();
+  const calls = async () => {
+    throw again(HOUR_MS);
+  };
+  for (let run = 0; run < 50; run += 1) {
+    await expect(retrying({ maxAttempts: 3, baseMs: 1, budget }, new Deadline(60_000), calls)).rejects.toThrow();
+    await expect(retrying({ maxAttempts: 1, baseMs: 1, budget }, new Deadline(60_000), calls)).rejects.toThrow();
+  }
+  expect(Array.from({ length: 20 }, () => budget.withdraw())).not.toContain(false);
 });
 
 const again = (retryAfterMs: number | null) =>

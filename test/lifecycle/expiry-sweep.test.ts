@@ -8,7 +8,7 @@ const SILENT = { error: () => undefined };
 
 /** A sweep that ends with the test. */
 function startSweep(expiry: Expiry, log: { error(fields: object, message: string): void } = SILENT): ExpirySweep {
-  const sweep = new ExpirySweep(expiry, log);
+  const sweep = new ExpirySweep(expiry, 50, log);
   onTestFinished(() => sweep[Symbol.asyncDispose]());
   return sweep;
 }
@@ -74,6 +74,7 @@ it('does not begin a sweep while one is at work, and is disposed of only when th
         });
       },
     },
+    50,
     SILENT,
   );
   await eventually(() => started === 1);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
@@ -229,44 +229,6 @@ describe('a commit that fails', () => {
     const [bucket] = books.outside.all<{ buckets: string }>('SELECT "buckets" FROM "MetricBucket"');
     expect(JSON.parse(bucket?.buckets ?? '').crm).toEqual({ delivered: 2, dead: 0 });
   });
-
-  it('may fail for want of space: what did not fit is refused, and room makes it work again', async () => {
-    const books = await openBooks();
-    await books.writer.submit(append);
-    const { page_count: pages } = books.db.get<{ page_count: number }>('PRAGMA page_count')!;
-    books.db.get(`PRAGMA max_page_count = ${pages}`);
-    const large = (transaction: LedgerTransaction) =>
-      transaction.appendEvent(someEvent({ crmId: 'x'.repeat(100_000) })).sequence;
-    const outcomes = await Promise.allSettled([append, large, append].map((job) => books.writer.submit(job)));
-    expect(outcomes[1]).toMatchObject({ status: 'rejected', reason: { message: /full/ } });
-    const kept = outcomes.filter(({ status }) => status === 'fulfilled').length;
-    expect(books.count('SessionEvent')).toBe(1 + kept);
-    books.db.get('PRAGMA max_page_count = 1000000');
-    expect(await books.writer.submit(append)).toBe(2 + kept);
-    await expectUnbroken(books, 2 + kept);
-  });
-
-  it('may fail because the file cannot be written to: nothing is lost that was acknowledged', async () => {
-    const books = await openBooks();
-    await books.writer.submit(append);
-    books.db.exec('PRAGMA query_only = ON');
-    await expect(books.writer.submit(append)).rejects.toThrow(/readonly/);
-    books.db.exec('PRAGMA query_only = OFF');
-    expect(await books.writer.submit(append)).toBe(2);
-    await expectUnbroken(books, 2);
-  });
-
-  it('may fail before it has begun, because another program holds the file', async () => {
-    const books = await openBooks();
-    books.db.exec('PRAGMA busy_timeout = 20');
-    const other = new SqliteConnection(books.path);
-    other.begin();
-    await expect(books.writer.submit(append)).rejects.toThrow(/locked/);
-    other.rollback();
-    other.close();
-    expect(await books.writer.submit(append)).toBe(1);
-    await expectUnbroken(books, 1);
-  });
 });
 
 describe('listeners', () => {
@@ -291,6 +253,46 @@ it('a writer goes on where the one before it on the same file ended', async () =
   expect(next.eventSequence).toBe(5);
   expect(await next.submit(append)).toBe(6);
   await expectUnbroken(books, 6);
+});
+
+describe('two writers on one file, as two processes have them', () => {
+  const openTwo = async () => {
+    const books = await openBooks();
+    const db = new SqliteConnection(books.path);
+    onTestFinished(() => db.close());
+    return { books, first: books.writer, second: new LedgerWriter(db, new MinuteCounter()) };
+  };
+
+  it('append by turns to one unbroken log', async () => {
+    const { books, first, second } = await openTwo();
+    const sequences: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      sequences.push(await first.submit(append), await second.submit(append));
+      if (i % 3 === 0) sequences.push(await second.submit(append));
+    }
+    expect(sequences).toEqual(upTo(24));
+    expect([first.eventSequence, second.eventSequence]).toEqual([22, 24]);
+    await expectUnbroken(books, 24);
+  });
+
+  it('append at once to one unbroken log, whatever becomes of the jobs', async () => {
+    const { books, first, second } = await openTwo();
+    const outcomes = await Promise.allSettled(
+      upTo(200).map((n) => (n % 2 === 0 ? first : second).submit(n % 7 === 0 ? fail : append)),
+    );
+    const sequences = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [Number(outcome.value)] : []));
+    expect(sequences.toSorted((a, b) => a - b)).toEqual(upTo(172));
+    await expectUnbroken(books, 172);
+  });
+
+  it('count in one row what both have measured', async () => {
+    const { books, first, second } = await openTwo();
+    const at = new Date('2026-11-22T15:00:30Z');
+    const count = ({ measurements }: LedgerTransaction) => measurements.push({ of: 'crm', at, delivered: true });
+    for (const writer of [first, second, first, second]) await writer.submit(count);
+    const [bucket] = books.outside.all<{ buckets: string }>('SELECT "buckets" FROM "MetricBucket"');
+    expect(JSON.parse(bucket?.buckets ?? '').crm).toEqual({ delivered: 4, dead: 0 });
+  });
 });
 
 it('jobs that are submitted from everywhere at once come out as one unbroken log', async () => {

@@ -14,7 +14,10 @@ import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { openDatabase } from '../../src/store/open-database.js';
 import { Outbox } from '../../src/store/outbox.js';
+import { SqliteSessionLedger } from '../../src/store/session-ledger.js';
+import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { TokenCipher } from '../../src/store/token-cipher.js';
 
 /** A ledger on a file of its own, and a second connection that sees what others see. */
 export interface Books extends AsyncDisposable {
@@ -26,6 +29,7 @@ export interface Books extends AsyncDisposable {
   readonly outside: SqliteConnection;
   readonly outbox: Outbox;
   readonly attempts: SqliteAttemptLedger;
+  readonly sessions: SqliteSessionLedger;
   /** Rows of a table as others see them. */
   count(table: string, where?: string): number;
 }
@@ -51,10 +55,13 @@ export async function openBooks({
   const writer = new LedgerWriter(db, new MinuteCounter());
   const outside = new SqliteConnection(path, { readOnly: true });
   const outbox = new Outbox(writer, db, (event) => JSON.stringify({ eventId: event.id, sessionId: event.sessionId }));
-  const attempts = new SqliteAttemptLedger(writer, db, tellsCrm ? outbox : null, {
+  const teller = tellsCrm ? outbox : null;
+  const cipher = new TokenCipher(Buffer.alloc(32, 7));
+  const attempts = new SqliteAttemptLedger(writer, db, teller, cipher, {
     maxConcurrentSessions,
     fingerprintKey: Buffer.alloc(32, 7),
   });
+  const sessions = new SqliteSessionLedger(writer, db, new SessionReader(prisma), cipher, teller);
   let closing: Promise<void> | undefined;
   const close = async () => {
     await writer[Symbol.asyncDispose]();
@@ -70,6 +77,7 @@ export async function openBooks({
     outside,
     outbox,
     attempts,
+    sessions,
     count: (table, where = '1') =>
       outside.get<{ n: number }>(`SELECT count(*) AS n FROM "${table}" WHERE ${where}`)?.n ?? Number.NaN,
     [Symbol.asyncDispose]: () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { describe as describeAnswer } from '../../src/cxone/exchange.js';
+import { describe as describeAnswer } from '../../src/cxone/read-answer.js';
 
 const answer = (text: string) => ({ status: 409, retryAfter: null, text });
 

@@ -1,0 +1,56 @@
+import { AttemptError } from '../errors.js';
+import { type Answer, NoAnswer } from './exchange.js';
+import { parseRetryAfterMs, TryAgain } from './retry-policy.js';
+
+const MAX_DETAIL_LENGTH = 500;
+
+export const isSuccess = ({ status }: Answer): boolean => status >= 200 && status < 300;
+
+/** The body as JSON, or undefined where it is not. */
+export function parseJson({ text }: Answer): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** 429, and 503 that says when to come back: CXone has not begun, and asks to wait. */
+export function throwIfAskedToWait(answer: Answer): void {
+  if (answer.status !== 429 && !(answer.status === 503 && answer.retryAfter !== null)) return;
+  throw new TryAgain(
+    parseRetryAfterMs(answer.retryAfter, new Date()),
+    (retryAfterSeconds) =>
+      new AttemptError('RATE_LIMITED', { retryAfterSeconds, detail: `CXone answered ${answer.status}` }),
+  );
+}
+
+/** A request that never left may be sent again as it is. */
+export function throwIfNothingSent(error: unknown): void {
+  if (!(error instanceof NoAnswer) || !error.nothingSent) return;
+  throw new TryAgain(
+    null,
+    (retryAfterSeconds) => new AttemptError('CXONE_UNAVAILABLE', { retryAfterSeconds, detail: error.message }),
+  );
+}
+
+/** What CXone said, for operations: short, on one line, and without the values that must not be kept. */
+export function describe(answer: Answer, secrets: readonly string[] = []): string {
+  let text = answer.text;
+  text = text.replace(CREDENTIAL_MEMBER, '$1"[redacted]"');
+  for (const form of secrets.flatMap(formsOf)) text = text.replaceAll(form, '[redacted]');
+  return `CXone answered ${answer.status}: ${text.replace(/\s+/g, ' ').slice(0, MAX_DETAIL_LENGTH)}`;
+}
+
+/**
+ * A JSON member that may hold a credential, such as the token of a session that exists already. The name is looked at ahead,
+ * which is never gone back into: the time is linear in the length of whatever CXone sends.
+ */
+const CREDENTIAL_MEMBER = /("(?=[^"]*(?:token|secret|password|authorization|bearer))[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"?/gi;
+
+/** A value as it is, and as JSON, a form and a URL carry it: an error page may echo any of them. */
+function formsOf(value: string): string[] {
+  if (value === '') return [];
+  const asForm = new URLSearchParams([['', value]]).toString().slice(1);
+  return [value, JSON.stringify(value).slice(1, -1), asForm, encodeURIComponent(value)];
+}

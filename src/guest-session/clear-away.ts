@@ -1,0 +1,42 @@
+import { AttemptError } from '../errors.js';
+import type { Deadline } from './deadline.js';
+import { endUpstream } from './end-upstream.js';
+import type { GuestSessionRecord, Ports } from './ports.js';
+import { settleAttempt } from './settle-attempt.js';
+
+/**
+ * Makes room for a retry: finds out what an earlier attempt of the same intent has left at CXone, and ends it there, so that
+ * the guest is not charged twice.
+ *
+ * @returns `ADOPTED` where the session was found with its token, and so is the answer; `CLEAR` where there is nothing (more)
+ * @throws AttemptError OUTCOME_UNKNOWN when that cannot be found out, or the session cannot be ended
+ */
+export async function clearAway(
+  earlier: GuestSessionRecord,
+  deadline: Deadline,
+  ports: Ports,
+): Promise<'ADOPTED' | 'CLEAR'> {
+  const { session, isAnswer } = await settleAttempt(earlier, deadline, ports).catch((error: unknown) => {
+    if (!(error instanceof AttemptError)) throw error;
+    throw stillThere(earlier.sessionId, error.detail ?? error.message, error.retryAfterSeconds);
+  });
+  if (isAnswer) return 'ADOPTED';
+  if (session.status !== 'ACTIVE' || session.sessionId === null) return 'CLEAR';
+  const end = await endUpstream(session.sessionId, deadline, ports).catch((error: unknown) => {
+    if (!(error instanceof AttemptError)) throw error;
+    throw stillThere(session.sessionId, error.detail ?? error.message, error.retryAfterSeconds);
+  });
+  if (end.isLive) throw stillThere(session.sessionId, end.reason);
+  await ports.sessions.end(session.id, {
+    actor: 'retry',
+    reason: 'its token was lost with the answer, and the caller has asked again',
+    endedUpstream: end.endedUpstream,
+  });
+  return 'CLEAR';
+}
+
+const stillThere = (sessionId: string | null, why: string, retryAfterSeconds?: number): AttemptError =>
+  new AttemptError('OUTCOME_UNKNOWN', {
+    detail: `an earlier attempt may have left the session ${sessionId ?? '(unknown)'} at CXone: ${why}`,
+    retryAfterSeconds,
+  });

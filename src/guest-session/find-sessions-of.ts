@@ -1,0 +1,66 @@
+import { AttemptError } from '../errors.js';
+import type { Deadline } from './deadline.js';
+import type { GuestId, Ports, UpstreamSession } from './ports.js';
+
+/** An attempt that may have opened a session. */
+export interface Suspect {
+  readonly requestId: string;
+  readonly guestId: GuestId;
+  readonly openedAt: Date;
+  /** The guest's sessions at CXone before the POST, which are not ours; null where they are not known any more. */
+  readonly known: readonly UpstreamSession[] | null;
+}
+
+/** CXone's clock may be this far behind ours. */
+const CLOCK_SKEW_MS = 5_000;
+
+/**
+ * Looks at CXone which live sessions an attempt has opened: those that carry its request id, usually one or none; more when
+ * a POST that was given up for lost has arrived late. Where CXone does not repeat request ids, a session that appeared since
+ * the attempt began and that no other attempt owns is taken for its own, provided that there is one such session and no
+ * other attempt it could belong to.
+ *
+ * @throws AttemptError OUTCOME_UNKNOWN when it cannot be told
+ */
+export async function findSessionsOf(
+  suspect: Suspect,
+  deadline: Deadline,
+  { cxone, ledger }: Pick<Ports, 'cxone' | 'ledger'>,
+): Promise<readonly UpstreamSession[]> {
+  const { requestId, guestId, openedAt, known } = suspect;
+  const upstream = await list(guestId, deadline, cxone);
+  const ours = upstream.filter((session) => session.requestId === requestId);
+  if (ours.length > 0 || cxone.echoesRequestIds) return ours;
+
+  const knownIds = new Set(known?.map(({ sessionId }) => sessionId));
+  const sinceMs = openedAt.getTime() - CLOCK_SKEW_MS;
+  const appeared = upstream.filter(
+    (session) =>
+      session.requestId === null &&
+      !knownIds.has(session.sessionId) &&
+      (session.createdAt === null || session.createdAt.getTime() >= sinceMs),
+  );
+  const owned = ledger.ownedByOthers(
+    requestId,
+    appeared.map(({ sessionId }) => sessionId),
+  );
+  const candidates = appeared.filter(({ sessionId }) => !owned.has(sessionId));
+  if (candidates.length === 0) return [];
+  const rivals = ledger.heldPlaces(guestId).filter((place) => place.requestId !== requestId && place.sessionId === null);
+  const isDatable = known !== null || candidates[0]?.createdAt !== null;
+  if (candidates.length === 1 && rivals.length === 0 && isDatable) return candidates;
+  throw unknown(
+    `CXone lists ${candidates.length} session(s) without a request id, for this attempt and ${rivals.length} other(s)`,
+  );
+}
+
+async function list(guestId: GuestId, deadline: Deadline, cxone: Ports['cxone']): Promise<readonly UpstreamSession[]> {
+  const upstream = await cxone.listActiveSessions(guestId, deadline).catch((error: unknown) => {
+    if (error instanceof AttemptError) throw unknown(`CXone cannot be asked: ${error.detail ?? error.message}`);
+    throw error;
+  });
+  if (upstream === 'SKIPPED') throw unknown('CXone does not let us list sessions');
+  return upstream;
+}
+
+const unknown = (detail: string): AttemptError => new AttemptError('OUTCOME_UNKNOWN', { detail });

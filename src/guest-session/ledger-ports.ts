@@ -1,0 +1,104 @@
+import type { Attempt } from './attempt.js';
+import type { Deadline } from './deadline.js';
+import type { GuestId, GuestSessionRecord, Outcome, UpstreamSession, ValidRequest } from './ports.js';
+
+/** A row of ours that holds one of the guest's places: a live session, or a reservation in flight. */
+export interface HeldPlace {
+  readonly requestId: string;
+  /** Null while the attempt is in flight or its outcome unknown. */
+  readonly sessionId: string | null;
+  /** When the session was opened, or the attempt begun. */
+  readonly since: Date;
+}
+
+/** What the ledger made of a closed attempt. */
+export interface Closed {
+  readonly session: GuestSessionRecord | null;
+  /** Sequence of the lifecycle event that tells of the outcome; null when it could not be written. */
+  readonly eventSequence: number | null;
+}
+
+/** How an attempt ended, and what the books made of it. */
+export interface Conclusion extends Closed {
+  readonly requestId: string;
+  readonly outcome: Outcome;
+  /** True when this is the answer to an earlier request with the same idempotency key. */
+  readonly replayed: boolean;
+}
+
+/** What the books know of an idempotency key when an attempt asks for it. */
+export type Recognition =
+  /** The attempt holds the key now. */
+  | { readonly is: 'NEW' }
+  /** Settled: this is the answer. */
+  | { readonly is: 'REPLAY'; readonly conclusion: Conclusion }
+  /** Used for another input. */
+  | { readonly is: 'CONFLICT' }
+  /** Another attempt holds it. */
+  | { readonly is: 'IN_FLIGHT'; readonly requestId: string }
+  /** The attempt holds the key now, and has to find out first what an earlier one has left at CXone. */
+  | { readonly is: 'UNSETTLED'; readonly earlier: GuestSessionRecord };
+
+/** What was found at CXone of an attempt whose outcome was not known. */
+export interface Finding {
+  /** Null where there is none. */
+  readonly session: UpstreamSession | null;
+  /** Sessions beside it that had to be ended. */
+  readonly surplus: readonly string[];
+}
+
+/** What has become of an attempt. */
+export interface Settlement {
+  readonly session: GuestSessionRecord;
+  /** Whether its idempotency key gives the session and its token as the answer now. */
+  readonly isAnswer: boolean;
+}
+
+/** Why and how a session was ended. */
+export interface SessionEnd {
+  /** For operations and the event stream. */
+  readonly reason: string | null;
+  /** Who wanted it. */
+  readonly actor: string;
+  readonly endedUpstream: boolean;
+}
+
+/** The books of the intents that callers have named with idempotency keys. */
+export interface IntentLedger {
+  /** Claims the request's idempotency key for this attempt, unless it is settled or held. */
+  recognise(attempt: Attempt, request: ValidRequest): Promise<Recognition>;
+  /** Resolves when an attempt has been closed, or may have been. */
+  closing(requestId: string, deadline: Deadline): Promise<void>;
+}
+
+/** The books of attempts. What writes is one transaction, and resolves after its commit. */
+export interface AttemptLedger {
+  /**
+   * Takes one of the guest's places, if one is free, by writing the PENDING row.
+   * @throws AttemptError CAPACITY_EXCEEDED
+   */
+  reserve(attempt: Attempt, request: ValidRequest): Promise<void>;
+  /** The places that this guest holds now, oldest reservation first. */
+  heldPlaces(guestId: GuestId): readonly HeldPlace[];
+  /** Which of these sessions of CXone belong to an attempt other than this one. */
+  ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string>;
+  /** Writes the outcome: session, audit entry, lifecycle event, outbox row, metrics and what the idempotency key stands for. */
+  close(attempt: Attempt, outcome: Outcome): Promise<Closed>;
+  /** Goes on trying to write an outcome that could not be written, for as long as the process lives. */
+  closeLater(attempt: Attempt, outcome: Outcome): void;
+}
+
+/** The books of sessions that are there, or may be. */
+export interface SessionLedger {
+  byId(id: string): Promise<GuestSessionRecord | null>;
+  bySessionId(sessionId: string): Promise<GuestSessionRecord | null>;
+  /**
+   * Writes down what became of an attempt that was interrupted or whose answer was lost.
+   * @returns how it stands then: also when somebody else was faster
+   */
+  reconcile(attempt: GuestSessionRecord, finding: Finding): Promise<Settlement>;
+  /** Gives up finding out, and frees the place. */
+  abandon(attempt: GuestSessionRecord, reason: string): Promise<void>;
+  /** Ends a session in the books. @returns the session as it stands then: also when it was over before */
+  end(id: string, end: SessionEnd): Promise<GuestSessionRecord>;
+}

@@ -1,0 +1,42 @@
+import type { Deadline } from './deadline.js';
+import { endUpstream } from './end-upstream.js';
+import { findSessionsOf } from './find-sessions-of.js';
+import type { Settlement } from './ledger-ports.js';
+import type { GuestId, GuestSessionRecord, Ports, UpstreamSession } from './ports.js';
+
+/**
+ * Finds out at CXone what has become of an attempt that was interrupted or whose answer was lost, and writes it down. An
+ * attempt has one session at most: what a POST has opened beside it, arriving late, is ended.
+ *
+ * @throws AttemptError OUTCOME_UNKNOWN when CXone cannot be asked or its answer leaves it open; else what ending a session throws
+ */
+export async function settleAttempt(
+  attempt: GuestSessionRecord,
+  deadline: Deadline,
+  ports: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'rules' | 'log'>,
+): Promise<Settlement> {
+  const { id: requestId, guestId, createdAt: openedAt } = attempt;
+  const suspect = { requestId, guestId: guestId as GuestId, openedAt, known: null };
+  const ours = await findSessionsOf(suspect, deadline, ports);
+  const kept = sessionToKeep(attempt, ours);
+  const surplus: string[] = [];
+  for (const { sessionId } of ours) {
+    if (sessionId === kept?.sessionId) continue;
+    const end = await endUpstream(sessionId, deadline, ports);
+    // Its place stays taken all the same: CXone lists it, and what CXone lists is counted.
+    if (end.isLive) ports.log.warn({ requestId, sessionId, why: end.reason }, 'a surplus session cannot be ended');
+    else surplus.push(sessionId);
+  }
+  return ports.sessions.reconcile(attempt, { session: kept, surplus });
+}
+
+/** Only an attempt that may still have a session keeps one; preferably the one that the books know, or one with its token. */
+function sessionToKeep(
+  { status, sessionId }: GuestSessionRecord,
+  ours: readonly UpstreamSession[],
+): UpstreamSession | null {
+  const isKnown = ours.find((session) => session.sessionId === sessionId);
+  if (isKnown) return isKnown;
+  if (status !== 'PENDING' && status !== 'UNKNOWN') return null;
+  return ours.find((session) => session.clientToken !== null) ?? ours[0] ?? null;
+}

@@ -1,0 +1,202 @@
+import type { LedgerTransaction } from './ledger-transaction.js';
+import type { SessionRow } from './session-row.js';
+
+/** An attempt that asks for an idempotency key. */
+export interface KeyClaim {
+  readonly callerName: string;
+  readonly key: string;
+  /** Keyed hashes of the input, the one that is written first; the others are of older encryption keys. */
+  readonly inputHmacs: readonly [string, ...string[]];
+  readonly requestId: string;
+  readonly leaseOwner: string;
+  /** By the steady clock. */
+  readonly now: Date;
+  readonly leaseUntil: Date;
+  readonly expiresAt: Date;
+  /** True where no other process can be at work on this file: what others have leased is void. */
+  readonly isAlone: boolean;
+}
+
+/** What became of a claim. */
+export type KeyClaimResult =
+  | { readonly is: 'NEW' }
+  | { readonly is: 'CONFLICT' }
+  | { readonly is: 'IN_FLIGHT'; readonly requestId: string }
+  | { readonly is: 'UNSETTLED'; readonly requestId: string }
+  | {
+      readonly is: 'SETTLED';
+      readonly requestId: string;
+      readonly succeeded: boolean;
+      readonly eventSequence: number | null;
+      readonly clientToken: string | null;
+    };
+
+interface KeyRow {
+  readonly inputHmac: string;
+  readonly state: 'IN_FLIGHT' | 'SUCCEEDED' | 'BLOCKED' | 'OPEN';
+  readonly requestId: string;
+  readonly leaseOwner: string;
+  readonly leaseUntil: number;
+  readonly expiresAt: number;
+  readonly unsettledRequestId: string | null;
+  readonly eventSequence: number | null;
+  readonly clientToken: string | null;
+}
+
+/** Gives an attempt its idempotency key, unless another attempt holds it or has settled it. */
+export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyClaimResult {
+  const { db } = transaction;
+  const { callerName, key, requestId, inputHmacs } = claim;
+  const known = db.get<KeyRow>(
+    `SELECT "inputHmac", "state", "requestId", "leaseOwner", "leaseUntil", "expiresAt", "unsettledRequestId", "eventSequence",
+       "clientToken" FROM "IdempotencyKey" WHERE "callerName" = ? AND "key" = ?`,
+    callerName,
+    key,
+  );
+  const isHeld = known?.state === 'IN_FLIGHT' && known.requestId !== requestId && !hasLapsed(known, claim);
+  const isExpired = known !== undefined && known.expiresAt <= Date.now() && !isHeld;
+  if (!known || isExpired) {
+    hold(transaction, claim, null);
+    return { is: 'NEW' };
+  }
+  if (!inputHmacs.includes(known.inputHmac)) return { is: 'CONFLICT' };
+  if (isHeld) return { is: 'IN_FLIGHT', requestId: known.requestId };
+  if (known.state === 'SUCCEEDED' || known.state === 'BLOCKED') {
+    const { eventSequence, clientToken } = known;
+    const succeeded = known.state === 'SUCCEEDED';
+    return { is: 'SETTLED', requestId: known.requestId, succeeded, eventSequence, clientToken };
+  }
+  const unsettled = unsettledAttempt(transaction, known);
+  hold(transaction, claim, unsettled);
+  return unsettled === null ? { is: 'NEW' } : { is: 'UNSETTLED', requestId: unsettled };
+}
+
+function hasLapsed({ leaseOwner, leaseUntil }: KeyRow, { isAlone, now, leaseOwner: self }: KeyClaim): boolean {
+  return leaseUntil <= now.getTime() || (isAlone && leaseOwner !== self);
+}
+
+/** The attempt of this key that may have left a session at CXone: the one whose lease has lapsed, or one before it. */
+function unsettledAttempt({ db }: LedgerTransaction, { state, requestId, unsettledRequestId }: KeyRow): string | null {
+  for (const id of [state === 'IN_FLIGHT' ? requestId : null, unsettledRequestId]) {
+    if (id === null) continue;
+    const sql = `SELECT 1 FROM "GuestSession" WHERE "id" = ? AND ("status" IN ('PENDING', 'UNKNOWN', 'ACTIVE') OR "reconcileAt" IS NOT NULL)`;
+    if (db.get(sql, id)) return id;
+  }
+  return null;
+}
+
+function hold({ db }: LedgerTransaction, claim: KeyClaim, unsettledRequestId: string | null): void {
+  const { callerName, key, inputHmacs, requestId, leaseOwner, leaseUntil, expiresAt } = claim;
+  db.run(
+    `INSERT OR REPLACE INTO "IdempotencyKey"
+       ("callerName", "key", "inputHmac", "state", "requestId", "leaseOwner", "leaseUntil", "expiresAt", "unsettledRequestId")
+       VALUES (?, ?, ?, 'IN_FLIGHT', ?, ?, ?, ?, ?)`,
+    callerName,
+    key,
+    inputHmacs[0],
+    requestId,
+    leaseOwner,
+    leaseUntil,
+    expiresAt,
+    unsettledRequestId,
+  );
+}
+
+/** What an idempotency key stands for after an attempt. */
+export interface KeySettlement {
+  readonly callerName: string;
+  readonly key: string;
+  readonly state: 'SUCCEEDED' | 'BLOCKED' | 'OPEN';
+  /** Encrypted. */
+  readonly clientToken: string | null;
+  /** Whether the attempt itself may have left something at CXone. */
+  readonly isUnsettled: boolean;
+}
+
+/** Writes down what the key stands for, if the attempt still holds it. */
+export function settleKey(
+  { db }: LedgerTransaction,
+  requestId: string,
+  { callerName, key, state, clientToken, isUnsettled }: KeySettlement,
+  eventSequence: number,
+): void {
+  db.run(
+    `UPDATE "IdempotencyKey" SET "state" = ?, "eventSequence" = ?, "clientToken" = ?,
+       "unsettledRequestId" = iif(?, "requestId", "unsettledRequestId")
+       WHERE "callerName" = ? AND "key" = ? AND "requestId" = ? AND "state" = 'IN_FLIGHT'`,
+    state,
+    eventSequence,
+    clientToken,
+    isUnsettled,
+    callerName,
+    key,
+    requestId,
+  );
+}
+
+type Keyed = Pick<SessionRow, 'id' | 'callerName' | 'idempotencyKey'>;
+
+/** The session of an attempt was found with its token: it is what the key stands for, whoever holds it now. */
+export function answerKey(
+  { db }: LedgerTransaction,
+  { id, callerName, idempotencyKey }: Keyed,
+  clientToken: string,
+  eventSequence: number,
+): boolean {
+  const answered = db.run(
+    `UPDATE "IdempotencyKey" SET "state" = 'SUCCEEDED', "requestId" = ?, "eventSequence" = ?, "clientToken" = ?,
+       "unsettledRequestId" = NULL
+       WHERE "callerName" = ? AND "key" = ? AND ("requestId" = ? OR "unsettledRequestId" = ?) AND "state" IN ('IN_FLIGHT', 'OPEN')`,
+    id,
+    eventSequence,
+    clientToken,
+    callerName,
+    idempotencyKey,
+    id,
+    id,
+  );
+  return answered === 1;
+}
+
+/** An attempt holds its key no more: it was interrupted, or what it left at CXone is cleared up. */
+export function releaseKey(
+  { db }: LedgerTransaction,
+  { id, callerName, idempotencyKey }: Keyed,
+  { isUnsettled }: { readonly isUnsettled: boolean },
+): void {
+  if (idempotencyKey === null) return;
+  db.run(
+    `UPDATE "IdempotencyKey" SET "state" = iif("state" = 'IN_FLIGHT' AND "requestId" = ?, 'OPEN', "state"),
+       "unsettledRequestId" = iif(?, ?, iif("unsettledRequestId" = ?, NULL, "unsettledRequestId"))
+       WHERE "callerName" = ? AND "key" = ? AND ("requestId" = ? OR "unsettledRequestId" = ?)`,
+    id,
+    isUnsettled,
+    id,
+    id,
+    callerName,
+    idempotencyKey,
+    id,
+    id,
+  );
+}
+
+/** A session is over, and nothing needs its token any more. */
+export function purgeToken({ db }: LedgerTransaction, { id, callerName, idempotencyKey }: Keyed): void {
+  if (idempotencyKey === null) return;
+  db.run(
+    `UPDATE "IdempotencyKey" SET "clientToken" = NULL WHERE "callerName" = ? AND "key" = ? AND "requestId" = ? AND "clientToken" IS NOT NULL`,
+    callerName,
+    idempotencyKey,
+    id,
+  );
+}
+
+/** Which keys are over; to be asked with the time, twice. One that an attempt holds outlives its time. */
+export const IS_FORGETTABLE = `"expiresAt" <= ? AND ("state" <> 'IN_FLIGHT' OR "leaseUntil" <= ?)`;
+
+/** Forgets at most `limit` keys whose time is over. @returns how many */
+export function forgetKeys({ db }: LedgerTransaction, { limit }: { readonly limit: number }): number {
+  const sql = `DELETE FROM "IdempotencyKey" WHERE ("callerName", "key") IN
+    (SELECT "callerName", "key" FROM "IdempotencyKey" WHERE ${IS_FORGETTABLE} ORDER BY "expiresAt" LIMIT ?)`;
+  return db.run(sql, new Date(), new Date(), limit);
+}

@@ -1,0 +1,114 @@
+import { createHmac } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AttemptError } from '../errors.js';
+import type { Attempt } from '../guest-session/attempt.js';
+import type { Deadline } from '../guest-session/deadline.js';
+import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
+import type { GuestSessionRecord, Outcome, ValidRequest } from '../guest-session/ports.js';
+import type { KeyClaimResult } from './idempotency-commands.js';
+import type { Ledger } from './ledger.js';
+import { steadyNow } from './steady-clock.js';
+import type { TokenCipher } from './token-cipher.js';
+
+/** What an attempt may need beyond its deadline to be closed. */
+const LEASE_MARGIN_MS = 10_000;
+/** How often a key is looked at that may be held by another process. */
+const LOOK_AGAIN_MS = 250;
+
+export interface IntentLedgerSettings {
+  /** Names this process among those that may hold keys. */
+  readonly instanceId: string;
+  /** Whether no other process can be at work on the file, so that what others held is void. */
+  readonly isAlone: boolean;
+  readonly ttlMs: number;
+  /** Keyed hashes are made with the first; the others are of older encryption keys. */
+  readonly inputKeys: readonly [Buffer, ...Buffer[]];
+}
+
+interface Sessions {
+  byId(id: string): Promise<GuestSessionRecord | null>;
+}
+
+/** The idempotency keys, in SQLite: who holds one is decided in a transaction, so that one attempt alone can. */
+export class SqliteIntentLedger implements IntentLedger {
+  readonly #ledger: Ledger;
+  readonly #sessions: Sessions;
+  readonly #cipher: TokenCipher;
+  readonly #settings: IntentLedgerSettings;
+  readonly #waiting = new Map<string, Set<() => void>>();
+
+  constructor(ledger: Ledger, sessions: Sessions, cipher: TokenCipher, settings: IntentLedgerSettings) {
+    this.#ledger = ledger;
+    this.#sessions = sessions;
+    this.#cipher = cipher;
+    this.#settings = settings;
+    ledger.onCommit(({ events }) => {
+      if (this.#waiting.size === 0) return;
+      for (const { type, requestId } of events) if (type !== 'SESSION_REQUESTED') this.#wake(requestId);
+    });
+  }
+
+  async recognise({ requestId, caller, deadline }: Attempt, request: ValidRequest): Promise<Recognition> {
+    const { instanceId: leaseOwner, isAlone, ttlMs } = this.#settings;
+    const now = steadyNow();
+    const claim = await this.#ledger.execute('claimKey', {
+      callerName: caller.name,
+      key: request.idempotencyKey ?? '',
+      inputHmacs: this.#hmacs(request),
+      requestId,
+      leaseOwner,
+      isAlone,
+      now,
+      leaseUntil: new Date(now.getTime() + deadline.remainingMs + LEASE_MARGIN_MS),
+      expiresAt: new Date(Date.now() + ttlMs),
+    });
+    if (claim.is === 'SETTLED') return { is: 'REPLAY', conclusion: await this.#conclusion(claim) };
+    if (claim.is === 'UNSETTLED') return { is: 'UNSETTLED', earlier: await this.#session(claim.requestId) };
+    return claim;
+  }
+
+  async closing(requestId: string, deadline: Deadline): Promise<void> {
+    const timer = new AbortController();
+    const waiting = this.#waiting.get(requestId) ?? new Set();
+    this.#waiting.set(requestId, waiting);
+    const wake = () => timer.abort();
+    waiting.add(wake);
+    // Of another process' commits nobody tells us.
+    await sleep(Math.min(LOOK_AGAIN_MS, deadline.remainingMs), undefined, { signal: timer.signal }).catch(() => undefined);
+    waiting.delete(wake);
+    if (waiting.size === 0) this.#waiting.delete(requestId);
+  }
+
+  #wake(requestId: string): void {
+    for (const wake of this.#waiting.get(requestId) ?? []) wake();
+  }
+
+  async #conclusion(settled: KeyClaimResult & { is: 'SETTLED' }): Promise<Conclusion> {
+    const { requestId, eventSequence, succeeded, clientToken } = settled;
+    if (!succeeded) {
+      const error = new AttemptError('FRAUD_BLOCKED');
+      const outcome: Outcome = { status: error.status, error, stage: 'FRAUD' };
+      return { requestId, outcome, session: null, eventSequence, replayed: true };
+    }
+    const session = await this.#session(requestId);
+    const { sessionId, expiresAt } = session;
+    if (sessionId === null || expiresAt === null) throw new Error(`the session of the attempt ${requestId} is not open`);
+    const token = clientToken === null ? null : this.#cipher.decrypt(clientToken, requestId);
+    const outcome: Outcome = { status: 'SUCCESS', created: { sessionId, clientToken: token, expiresAt } };
+    return { requestId, outcome, session, eventSequence, replayed: true };
+  }
+
+  async #session(id: string): Promise<GuestSessionRecord> {
+    const session = await this.#sessions.byId(id);
+    if (!session) throw new Error(`the attempt ${id}, which an idempotency key stands for, has no session`);
+    return session;
+  }
+
+  /** Hashes of the input in its one form, so that a default that is left out is the same as one that is given. */
+  #hmacs({ idempotencyKey: _, ...input }: ValidRequest): [string, ...string[]] {
+    const canonical = JSON.stringify(Object.entries(input).sort(([a], [b]) => (a < b ? -1 : 1)));
+    const [key, ...oldKeys] = this.#settings.inputKeys;
+    const hmac = (secret: Buffer) => createHmac('sha256', secret).update(canonical).digest('base64url');
+    return [hmac(key), ...oldKeys.map(hmac)];
+  }
+}

@@ -1,0 +1,119 @@
+import { v7 as uuidv7 } from 'uuid';
+import type { Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
+import type { GuestSessionRecord } from '../guest-session/ports.js';
+import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
+import type { Ledger } from './ledger.js';
+import type { NewDelivery } from './outbox-commands.js';
+import type { Outbox } from './outbox.js';
+import { IS_DUE_FOR_RECONCILIATION } from './session-commands.js';
+import type { SessionReader } from './session-reader.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+import { steadyNow } from './steady-clock.js';
+import type { TokenCipher } from './token-cipher.js';
+
+/** After so long a POST that was given up for lost has arrived, or will not any more. */
+export const LATE_ARRIVAL_MS = 30_000;
+
+/** The books of sessions that are there, or may be. */
+export class SqliteSessionLedger implements SessionLedger {
+  readonly #ledger: Ledger;
+  readonly #reader: SqliteConnection;
+  readonly #sessions: SessionReader;
+  readonly #cipher: TokenCipher;
+  readonly #outbox: Outbox | null;
+
+  constructor(
+    ledger: Ledger,
+    reader: SqliteConnection,
+    sessions: SessionReader,
+    cipher: TokenCipher,
+    outbox: Outbox | null,
+  ) {
+    this.#ledger = ledger;
+    this.#reader = reader;
+    this.#sessions = sessions;
+    this.#cipher = cipher;
+    this.#outbox = outbox;
+  }
+
+  byId(id: string): Promise<GuestSessionRecord | null> {
+    return this.#sessions.byId(id);
+  }
+
+  bySessionId(sessionId: string): Promise<GuestSessionRecord | null> {
+    return this.#sessions.bySessionId(sessionId);
+  }
+
+  async reconcile(attempt: GuestSessionRecord, { session, surplus }: Finding): Promise<Settlement> {
+    const { id } = attempt;
+    const expiresAt = session?.expiresAt ?? attempt.expiresAt ?? new Date(Date.now() + UNCERTAIN_PLACE_MS);
+    const token = session?.clientToken ?? null;
+    const found = session && {
+      sessionId: session.sessionId,
+      expiresAt,
+      clientToken: token === null ? null : this.#cipher.encrypt(token, id),
+    };
+    const isAnswer = await this.#ledger.execute('reconcileAttempt', {
+      id,
+      found,
+      surplus,
+      reason: found ? `CXone has the session ${found.sessionId}` : 'CXone has no session of this attempt',
+      lookAgainAt: new Date(steadyNow().getTime() + LATE_ARRIVAL_MS),
+      delivery: found && token !== null ? this.#deliveryOf(attempt, found) : null,
+    });
+    return { session: await this.#current(id), isAnswer };
+  }
+
+  async abandon({ id }: GuestSessionRecord, reason: string): Promise<void> {
+    await this.#ledger.execute('abandonAttempt', { id, reason });
+  }
+
+  async end(id: string, end: SessionEnd): Promise<GuestSessionRecord> {
+    await this.#ledger.execute('endSession', { id, ...end });
+    return this.#current(id);
+  }
+
+  /** Makes due what an earlier process had under way. @returns how many attempts */
+  releaseAbandoned(): Promise<number> {
+    return this.#ledger.execute('releaseAbandonedAttempts', { now: steadyNow() });
+  }
+
+  /** Attempts that have to be looked up at CXone, the longest waiting first. */
+  async dueForReconciliation(limit: number): Promise<GuestSessionRecord[]> {
+    const sql = `SELECT "id" FROM "GuestSession" WHERE ${IS_DUE_FOR_RECONCILIATION} ORDER BY "reconcileAt" LIMIT ?`;
+    const due = this.#reader.all<{ id: string }>(sql, steadyNow(), limit);
+    return due.length === 0 ? [] : this.#sessions.byIds(due.map(({ id }) => id));
+  }
+
+  /** Puts off the next look at an attempt. */
+  async postpone({ id }: GuestSessionRecord, waitMs: number): Promise<void> {
+    await this.#ledger.execute('postponeReconciliation', { id, until: new Date(steadyNow().getTime() + waitMs) });
+  }
+
+  async #current(id: string): Promise<GuestSessionRecord> {
+    const session = await this.#sessions.byId(id);
+    if (!session) throw new Error(`there is no session ${id}`);
+    return session;
+  }
+
+  /** The CRM hears of a session that becomes an answer after all as it does of any other that is opened. */
+  #deliveryOf(
+    { id: requestId, guestId, crmId, channel }: GuestSessionRecord,
+    { sessionId, expiresAt }: { readonly sessionId: string; readonly expiresAt: Date },
+  ): NewDelivery | null {
+    if (!this.#outbox) return null;
+    return this.#outbox.deliveryOf({
+      id: uuidv7(),
+      type: 'SESSION_INITIATED',
+      occurredAt: new Date(),
+      requestId,
+      guestId,
+      crmId,
+      sessionId,
+      channel,
+      status: 'ACTIVE',
+      reason: null,
+      expiresAt,
+    });
+  }
+}

@@ -1,0 +1,69 @@
+import { v7 as uuidv7 } from 'uuid';
+import type { Channel, SessionStatus } from '../guest-session/ports.js';
+import type { SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
+import type { AuditContent } from './audit-chain.js';
+import type { LedgerTransaction } from './ledger-transaction.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** What the commands have to know of a session that is in the books. */
+export interface SessionRow {
+  readonly id: string;
+  readonly callerName: string;
+  readonly guestId: string;
+  readonly crmId: string | null;
+  readonly channel: Channel;
+  readonly status: SessionStatus;
+  readonly sessionId: string | null;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number | null;
+  readonly idempotencyKey: string | null;
+}
+
+export const SESSION_ROW_COLUMNS =
+  '"id", "callerName", "guestId", "crmId", "channel", "status", "sessionId", "expiresAt", "idempotencyKey"';
+
+export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undefined =>
+  db.get<SessionRow>(`SELECT ${SESSION_ROW_COLUMNS} FROM "GuestSession" WHERE "id" = ?`, id);
+
+/** Appends an event about a session, with what it is known by. */
+export function tellOfSession(
+  transaction: LedgerTransaction,
+  session: Omit<SessionRow, 'callerName' | 'idempotencyKey'>,
+  news: { readonly type: SessionEventType; readonly reason: string | null; readonly at?: Date },
+): SessionEventRecord {
+  const { id: requestId, guestId, crmId, sessionId, channel, status, expiresAt } = session;
+  return transaction.appendEvent({
+    id: uuidv7(),
+    type: news.type,
+    occurredAt: news.at ?? new Date(),
+    requestId,
+    guestId,
+    crmId,
+    sessionId,
+    channel,
+    status,
+    reason: news.reason,
+    expiresAt: expiresAt === null ? null : new Date(expiresAt),
+  });
+}
+
+/** Appends an audit entry about a session that was opened before. */
+export function auditSession(
+  transaction: LedgerTransaction,
+  { id: requestId, guestId, sessionId }: Pick<SessionRow, 'id' | 'guestId' | 'sessionId'>,
+  news: Pick<AuditContent, 'kind' | 'status' | 'reason' | 'actor'> &
+    Partial<Pick<AuditContent, 'errorCode' | 'crmSynced' | 'attempts' | 'fraudScore'>>,
+): void {
+  transaction.appendAudit({
+    requestId,
+    guestId,
+    sessionId,
+    errorCode: null,
+    durationMs: null,
+    fraudScore: null,
+    attempts: null,
+    capacityCheck: null,
+    crmSynced: null,
+    ...news,
+  });
+}
