@@ -191,7 +191,12 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
   }
 }
 
-function createCxone(config: Config, clientSecret: string, http: HttpClient, sandbox: CxoneSandbox | null): CxoneClient {
+function createCxone(
+  config: Config,
+  clientSecret: string,
+  http: HttpClient,
+  sandbox: CxoneSandbox | null,
+): CxoneClient {
   const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId } = config.cxone;
   const baseUrl = config.cxone.baseUrl ?? sandbox?.url ?? '';
   const plain = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });

@@ -68,6 +68,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'config.ts': { values: ['setting-formats.ts'] },
   'setting-formats.ts': {},
   'teardown.ts': {},
+  'crash-points.ts': { types: ['guest-session/', 'config.ts'] },
   'log.ts': { types: ['config.ts'] },
   'start-message.ts': { types: ['app.ts'] },
   'app.ts': { values: [''] },

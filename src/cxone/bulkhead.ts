@@ -21,13 +21,16 @@ export class Bulkhead {
   run<T>(deadline: Deadline, call: () => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let hasLeft = false;
-      const timer = setTimeout(() => {
+      const leave = () => {
         hasLeft = true;
-        reject(new AttemptError('DEADLINE_EXCEEDED', { detail: 'too many calls to CXone were before this one' }));
-      }, deadline.remainingMs);
+        reject(new AttemptError('DEADLINE_EXCEEDED', { detail: 'its turn at CXone did not come in time' }));
+      };
+      const timer = setTimeout(leave, deadline.remainingMs);
       // No abort signal: cockatiel's queue only sees it when the turn comes, and then does not call up the next in line.
       const onTurn = async () => {
         clearTimeout(timer);
+        // Timers are late where the process is busy.
+        if (deadline.hasPassed) leave();
         if (!hasLeft) resolve(await call());
       };
       this.#policy.execute(onTurn).catch((error: unknown) => {

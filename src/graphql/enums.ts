@@ -42,27 +42,32 @@ register(CrmSyncStatus, 'CrmSyncStatus', 'Whether the CRM has been told of a ses
   FAILED: 'Given up after the last try.',
 });
 
-register(ErrorCode, 'ErrorCode', 'Why there is no session, or why it was not ended. `UserError.retryable` says whether to try again.', {
-  INVALID_INPUT: 'Something in the input is wrong: `field` says what. Correct it.',
-  FRAUD_BLOCKED: 'The fraud check refused the guest. Do not try again.',
-  CAPACITY_EXCEEDED: 'The guest has as many live sessions as are allowed. End one, or wait until one expires.',
-  RATE_LIMITED: 'CXone asks to slow down. Try again after `retryAfterSeconds`.',
-  CXONE_AUTH_FAILED: 'CXone does not accept our credentials. Operations must look at CXONE_CLIENT_ID and its secret.',
-  CXONE_SCOPE_MISSING: 'Our credentials lack the right to open sessions. Operations must grant messaging:write.',
-  CXONE_SCHEMA_REJECTED: "CXone found fault with the request. The audit trail has CXone's words.",
-  CXONE_REJECTED: "CXone refused the request. The audit trail has CXone's words.",
-  CXONE_UNAVAILABLE: 'CXone cannot be reached, and nothing was opened. Try again later.',
-  CXONE_CONTRACT_BROKEN: 'CXone gave an answer that cannot be read, and nothing was opened.',
-  FRAUD_CHECK_UNAVAILABLE: 'The fraud check did not answer. Try again later.',
-  OUTCOME_UNKNOWN:
-    'The request reached CXone, but its answer was lost. The session may exist; its place stays held. With an idempotency ' +
-    'key, try again with the same one: you get the session, or another in its place.',
-  DEADLINE_EXCEEDED: 'It took too long, and nothing was opened. Try again.',
-  IDEMPOTENCY_CONFLICT: 'The idempotency key was used for another input. Use a new key for a new intent.',
-  IDEMPOTENCY_IN_FLIGHT: 'A request with this idempotency key is still at work. Try again with the same key.',
-  NOT_FOUND: 'There is no such session, or it was never opened.',
-  LEDGER_UNAVAILABLE: 'The server cannot write to its database, so nothing was opened. Try again later.',
-});
+register(
+  ErrorCode,
+  'ErrorCode',
+  'Why there is no session, or why it was not ended. `UserError.retryable` says whether to try again.',
+  {
+    INVALID_INPUT: 'Something in the input is wrong: `field` says what. Correct it.',
+    FRAUD_BLOCKED: 'The fraud check refused the guest. Do not try again.',
+    CAPACITY_EXCEEDED: 'The guest has as many live sessions as are allowed. End one, or wait until one expires.',
+    RATE_LIMITED: 'CXone asks to slow down. Try again after `retryAfterSeconds`.',
+    CXONE_AUTH_FAILED: 'CXone does not accept our credentials. Operations must look at CXONE_CLIENT_ID and its secret.',
+    CXONE_SCOPE_MISSING: 'Our credentials lack the right to open sessions. Operations must grant messaging:write.',
+    CXONE_SCHEMA_REJECTED: "CXone found fault with the request. The audit trail has CXone's words.",
+    CXONE_REJECTED: "CXone refused the request. The audit trail has CXone's words.",
+    CXONE_UNAVAILABLE: 'CXone cannot be reached, and nothing was opened. Try again later.',
+    CXONE_CONTRACT_BROKEN: 'CXone gave an answer that cannot be read, and nothing was opened.',
+    FRAUD_CHECK_UNAVAILABLE: 'The fraud check did not answer. Try again later.',
+    OUTCOME_UNKNOWN:
+      'The request reached CXone, but its answer was lost. The session may exist; its place stays held. With an idempotency ' +
+      'key, try again with the same one: you get the session, or another in its place.',
+    DEADLINE_EXCEEDED: 'It took too long, and nothing was opened. Try again.',
+    IDEMPOTENCY_CONFLICT: 'The idempotency key was used for another input. Use a new key for a new intent.',
+    IDEMPOTENCY_IN_FLIGHT: 'A request with this idempotency key is still at work. Try again with the same key.',
+    NOT_FOUND: 'There is no such session, or it was never opened.',
+    LEDGER_UNAVAILABLE: 'The server cannot write to its database, so nothing was opened. Try again later.',
+  },
+);
 
 register(PipelineStage, 'PipelineStage', 'The steps of opening a session, in order, and that of ending one.', {
   VALIDATE: 'Checking the input.',

@@ -31,11 +31,7 @@ export function checkCapacity(
  * Where CXone does not echo our request id, the session of an attempt in flight looks like somebody else's and counts twice
  * until that attempt is closed. Taking it for ours instead would let the guest above the cap wherever it is not.
  */
-function placesTakenByOthers(
-  requestId: string,
-  upstream: readonly Listed[],
-  held: readonly Place[],
-): number {
+function placesTakenByOthers(requestId: string, upstream: readonly Listed[], held: readonly Place[]): number {
   const others = held.filter((place) => place.requestId !== requestId);
   const live = others.filter((place) => place.sessionId !== null);
   const before = held.slice(

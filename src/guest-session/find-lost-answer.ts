@@ -18,7 +18,8 @@ export async function findLostAnswer(
 ): Promise<CreatedSession | null> {
   attempt.lostAnswers += 1;
   const { requestId, openedAt, deadline } = attempt;
-  const suspect = { requestId, guestId, openedAt, known: known === 'SKIPPED' ? null : known };
+  const before = known === 'SKIPPED' ? null : known;
+  const suspect = { requestId, guestId, openedAt, sessionId: null, known: before, mayGuess: true };
   const ours = await findSessionsOf(suspect, deadline, ports);
   const found = ours.find((session) => session.clientToken !== null) ?? ours[0];
   if (!found) return null;

@@ -7,18 +7,24 @@ export interface Suspect {
   readonly requestId: string;
   readonly guestId: GuestId;
   readonly openedAt: Date;
+  /** The session that the books have of it, if any. */
+  readonly sessionId: string | null;
   /** The guest's sessions at CXone before the POST, which are not ours; null where they are not known any more. */
   readonly known: readonly UpstreamSession[] | null;
+  /** Whether a session may be taken for its own that does not say so. */
+  readonly mayGuess: boolean;
 }
 
 /** CXone's clock may be this far behind ours. */
 const CLOCK_SKEW_MS = 5_000;
+/** What an attempt opens appears within this time, or not at all. */
+const LATEST_ARRIVAL_MS = 60_000;
 
 /**
  * Looks at CXone which live sessions an attempt has opened: those that carry its request id, usually one or none; more when
- * a POST that was given up for lost has arrived late. Where CXone does not repeat request ids, a session that appeared since
- * the attempt began and that no other attempt owns is taken for its own, provided that there is one such session and no
- * other attempt it could belong to.
+ * a POST that was given up for lost has arrived late. Where CXone does not repeat request ids, and if it may be guessed, a
+ * session that appeared since the attempt began and that no other attempt owns is taken for its own, provided that there is
+ * one such session and no other attempt it could belong to.
  *
  * @throws AttemptError OUTCOME_UNKNOWN when it cannot be told
  */
@@ -27,31 +33,33 @@ export async function findSessionsOf(
   deadline: Deadline,
   { cxone, ledger }: Pick<Ports, 'cxone' | 'ledger'>,
 ): Promise<readonly UpstreamSession[]> {
-  const { requestId, guestId, openedAt, known } = suspect;
+  const { requestId, guestId, sessionId: ownId, mayGuess } = suspect;
   const upstream = await list(guestId, deadline, cxone);
-  const ours = upstream.filter((session) => session.requestId === requestId);
-  if (ours.length > 0 || cxone.echoesRequestIds) return ours;
+  const ours = upstream.filter((session) => session.requestId === requestId || session.sessionId === ownId);
+  if (ours.length > 0 || !mayGuess || cxone.echoesRequestIds) return ours;
 
-  const knownIds = new Set(known?.map(({ sessionId }) => sessionId));
-  const sinceMs = openedAt.getTime() - CLOCK_SKEW_MS;
-  const appeared = upstream.filter(
-    (session) =>
-      session.requestId === null &&
-      !knownIds.has(session.sessionId) &&
-      (session.createdAt === null || session.createdAt.getTime() >= sinceMs),
-  );
+  const appeared = upstream.filter((session) => mayHaveAppeared(session, suspect));
   const owned = ledger.ownedByOthers(
     requestId,
     appeared.map(({ sessionId }) => sessionId),
   );
   const candidates = appeared.filter(({ sessionId }) => !owned.has(sessionId));
   if (candidates.length === 0) return [];
-  const rivals = ledger.heldPlaces(guestId).filter((place) => place.requestId !== requestId && place.sessionId === null);
-  const isDatable = known !== null || candidates[0]?.createdAt !== null;
+  const rivals = ledger
+    .heldPlaces(guestId)
+    .filter((place) => place.requestId !== requestId && place.sessionId === null);
+  const isDatable = suspect.known !== null || candidates[0]?.createdAt !== null;
   if (candidates.length === 1 && rivals.length === 0 && isDatable) return candidates;
   throw unknown(
     `CXone lists ${candidates.length} session(s) without a request id, for this attempt and ${rivals.length} other(s)`,
   );
+}
+
+/** Whether a session that does not say whose it is can have come from the attempt. */
+function mayHaveAppeared({ sessionId, requestId, createdAt }: UpstreamSession, { openedAt, known }: Suspect): boolean {
+  if (requestId !== null || known?.some((session) => session.sessionId === sessionId)) return false;
+  const ageMs = createdAt === null ? 0 : createdAt.getTime() - openedAt.getTime();
+  return ageMs >= -CLOCK_SKEW_MS && ageMs <= LATEST_ARRIVAL_MS;
 }
 
 async function list(guestId: GuestId, deadline: Deadline, cxone: Ports['cxone']): Promise<readonly UpstreamSession[]> {

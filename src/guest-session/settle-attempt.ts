@@ -15,8 +15,10 @@ export async function settleAttempt(
   deadline: Deadline,
   ports: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'rules' | 'log'>,
 ): Promise<Settlement> {
-  const { id: requestId, guestId, createdAt: openedAt } = attempt;
-  const suspect = { requestId, guestId: guestId as GuestId, openedAt, known: null };
+  const { id: requestId, createdAt: openedAt, sessionId } = attempt;
+  const guestId = attempt.guestId as GuestId;
+  // What is surplus is ended: only the sessions that say whose they are may be taken for that.
+  const suspect = { requestId, guestId, openedAt, sessionId, known: null, mayGuess: isOpen(attempt) };
   const ours = await findSessionsOf(suspect, deadline, ports);
   const kept = sessionToKeep(attempt, ours);
   const surplus: string[] = [];
@@ -31,12 +33,11 @@ export async function settleAttempt(
 }
 
 /** Only an attempt that may still have a session keeps one; preferably the one that the books know, or one with its token. */
-function sessionToKeep(
-  { status, sessionId }: GuestSessionRecord,
-  ours: readonly UpstreamSession[],
-): UpstreamSession | null {
-  const isKnown = ours.find((session) => session.sessionId === sessionId);
-  if (isKnown) return isKnown;
-  if (status !== 'PENDING' && status !== 'UNKNOWN') return null;
+function sessionToKeep(attempt: GuestSessionRecord, ours: readonly UpstreamSession[]): UpstreamSession | null {
+  const known = attempt.status !== 'ENDED' && ours.find(({ sessionId }) => sessionId === attempt.sessionId);
+  if (known) return known;
+  if (!isOpen(attempt)) return null;
   return ours.find((session) => session.clientToken !== null) ?? ours[0] ?? null;
 }
+
+const isOpen = ({ status }: GuestSessionRecord): boolean => status === 'PENDING' || status === 'UNKNOWN';

@@ -71,7 +71,8 @@ export function validateRequest(
     ), `must be 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} printable characters`, 'idempotencyKey');
   require(keyField === null ||
     keyHeader === null ||
-    keyField === keyHeader, 'must be the same as in the header Idempotency-Key, where both are given', 'idempotencyKey');
+    keyField ===
+      keyHeader, 'must be the same as in the header Idempotency-Key, where both are given', 'idempotencyKey');
 
   if (problems.length > 0 || languagePreference === null) {
     const detail = problems.map(({ field, message }) => `${field.join('.')} ${message}`).join('; ');

@@ -48,7 +48,9 @@ export class Reconciler implements AsyncDisposable {
   /** Begins to look up what is due, unless that is under way. */
   look(): void {
     this.#working ??= this.#work()
-      .catch((error: unknown) => this.#log.error({ err: error }, 'open attempts could not be read; tried again shortly'))
+      .catch((error: unknown) =>
+        this.#log.error({ err: error }, 'open attempts could not be read; tried again shortly'),
+      )
       .finally(() => {
         this.#working = null;
       });

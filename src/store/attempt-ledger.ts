@@ -10,7 +10,7 @@ import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
 import type { Outbox } from './outbox.js';
-import { LATE_ARRIVAL_MS } from './session-ledger.js';
+import { FIRST_LATE_LOOK_MS } from './session-ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
@@ -154,7 +154,10 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     for (const timer of this.#unwritten) clearTimeout(timer);
   }
 
-  #settlementOf({ request, caller, holdsKey, requestId, reserved, lostAnswers }: Attempt, outcome: Outcome): KeySettlement | null {
+  #settlementOf(
+    { request, caller, holdsKey, requestId, reserved, lostAnswers }: Attempt,
+    outcome: Outcome,
+  ): KeySettlement | null {
     if (!holdsKey || !request?.idempotencyKey) return null;
     const succeeded = outcome.status === 'SUCCESS';
     const token = succeeded ? outcome.created.clientToken : null;
@@ -195,7 +198,7 @@ function eventOf(
 /** An outcome that is unknown is looked up; a POST that was given up for lost may arrive late. */
 function reconcileAt({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): Date | null {
   if (sessionStatus === 'UNKNOWN') return fromNow(LOOK_SOON_MS);
-  return lostAnswers > 0 ? fromNow(LATE_ARRIVAL_MS) : null;
+  return lostAnswers > 0 ? fromNow(FIRST_LATE_LOOK_MS) : null;
 }
 
 const fromNow = (ms: number): Date => new Date(steadyNow().getTime() + ms);

@@ -14,7 +14,10 @@ export function expireSessions(transaction: LedgerTransaction, { limit }: { read
     limit,
   );
   for (const session of over) {
-    transaction.db.run(`UPDATE "GuestSession" SET "status" = 'EXPIRED', "endedAt" = "expiresAt" WHERE "id" = ?`, session.id);
+    transaction.db.run(
+      `UPDATE "GuestSession" SET "status" = 'EXPIRED', "endedAt" = "expiresAt" WHERE "id" = ?`,
+      session.id,
+    );
     purgeToken(transaction, session);
     tellOfSession(transaction, { ...session, status: 'EXPIRED' }, { type: 'SESSION_EXPIRED', reason: null, at: now });
     auditSession(transaction, session, {

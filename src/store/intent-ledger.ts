@@ -74,7 +74,9 @@ export class SqliteIntentLedger implements IntentLedger {
     const wake = () => timer.abort();
     waiting.add(wake);
     // Of another process' commits nobody tells us.
-    await sleep(Math.min(LOOK_AGAIN_MS, deadline.remainingMs), undefined, { signal: timer.signal }).catch(() => undefined);
+    await sleep(Math.min(LOOK_AGAIN_MS, deadline.remainingMs), undefined, { signal: timer.signal }).catch(
+      () => undefined,
+    );
     waiting.delete(wake);
     if (waiting.size === 0) this.#waiting.delete(requestId);
   }
@@ -92,7 +94,8 @@ export class SqliteIntentLedger implements IntentLedger {
     }
     const session = await this.#session(requestId);
     const { sessionId, expiresAt } = session;
-    if (sessionId === null || expiresAt === null) throw new Error(`the session of the attempt ${requestId} is not open`);
+    if (sessionId === null || expiresAt === null)
+      throw new Error(`the session of the attempt ${requestId} is not open`);
     const token = clientToken === null ? null : this.#cipher.decrypt(clientToken, requestId);
     const outcome: Outcome = { status: 'SUCCESS', created: { sessionId, clientToken: token, expiresAt } };
     return { requestId, outcome, session, eventSequence, replayed: true };

@@ -38,6 +38,8 @@ export function endSession(transaction: LedgerTransaction, ending: SessionEnding
 /** What was found out about an attempt that was interrupted or whose answer was lost. */
 export interface Reconciliation {
   readonly id: string;
+  /** Of the event that tells of it. */
+  readonly eventId: string;
   /** The session that it has opened, if any. */
   readonly found: {
     readonly sessionId: string;
@@ -49,8 +51,8 @@ export interface Reconciliation {
   readonly reason: string;
   /** Sessions beside it that were ended at CXone. */
   readonly surplus: readonly string[];
-  /** When to look for POSTs that arrive late. */
-  readonly lookAgainAt: Date;
+  /** When to look for POSTs that arrive late; null where none can any more. */
+  readonly lookAgainAt: Date | null;
   /** The webhook that tells of the session, should it become the answer to its key. */
   readonly delivery: NewDelivery | null;
 }
@@ -67,10 +69,16 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
     return false;
   }
   // It was settled before, and this was the look for what arrives late.
-  transaction.db.run('UPDATE "GuestSession" SET "reconcileAt" = NULL WHERE "id" = ?', session.id);
+  const { lookAgainAt } = reconciliation;
+  transaction.db.run('UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "id" = ?', lookAgainAt, session.id);
   if (session.status === 'ACTIVE' && !reconciliation.found) {
-    endSession(transaction, { id: session.id, actor: 'cxone', reason: 'CXone lists it no longer', endedUpstream: true });
-  } else if (session.status !== 'ACTIVE') {
+    endSession(transaction, {
+      id: session.id,
+      actor: 'cxone',
+      reason: 'CXone lists it no longer',
+      endedUpstream: true,
+    });
+  } else if (session.status !== 'ACTIVE' && lookAgainAt === null) {
     releaseKey(transaction, session, { isUnsettled: false });
   }
   return false;
@@ -79,21 +87,21 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
 function establish(
   transaction: LedgerTransaction,
   before: SessionRow,
-  { reason, lookAgainAt, delivery }: Reconciliation,
+  { eventId, reason, lookAgainAt, delivery }: Reconciliation,
   { sessionId, expiresAt, clientToken }: NonNullable<Reconciliation['found']>,
 ): boolean {
   const session = { ...before, status: 'ACTIVE', sessionId, expiresAt: expiresAt.getTime() } as const;
   closeInterrupted(transaction, before, sessionId, reason);
   transaction.db.run(
-    `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?
-       WHERE "id" = ?`,
+    `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?,
+       "attempts" = max("attempts", 1) WHERE "id" = ?`,
     sessionId,
     expiresAt,
     expiresAt,
     lookAgainAt,
     session.id,
   );
-  const { sequence } = tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
+  const { sequence } = tellOfSession(transaction, session, { id: eventId, type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'SUCCESS', reason);
   const isAnswer = clientToken !== null && answerKey(transaction, session, clientToken, sequence);
   if (!isAnswer) releaseKey(transaction, session, { isUnsettled: true });

@@ -3,8 +3,8 @@ import type { Finding, SessionEnd, SessionLedger, Settlement } from '../guest-se
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
 import type { Ledger } from './ledger.js';
-import type { NewDelivery } from './outbox-commands.js';
 import type { Outbox } from './outbox.js';
+import type { NewDelivery } from './outbox-commands.js';
 import { IS_DUE_FOR_RECONCILIATION } from './session-commands.js';
 import type { SessionReader } from './session-reader.js';
 import type { SqliteConnection } from './sqlite-connection.js';
@@ -12,7 +12,9 @@ import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
 
 /** After so long a POST that was given up for lost has arrived, or will not any more. */
-export const LATE_ARRIVAL_MS = 30_000;
+const LAST_LATE_LOOK_MS = 30_000;
+/** When one is looked for at first; then at twice the age, and so on. */
+export const FIRST_LATE_LOOK_MS = 2_000;
 
 /** The books of sessions that are there, or may be. */
 export class SqliteSessionLedger implements SessionLedger {
@@ -53,13 +55,15 @@ export class SqliteSessionLedger implements SessionLedger {
       expiresAt,
       clientToken: token === null ? null : this.#cipher.encrypt(token, id),
     };
+    const eventId = uuidv7();
     const isAnswer = await this.#ledger.execute('reconcileAttempt', {
       id,
+      eventId,
       found,
       surplus,
       reason: found ? `CXone has the session ${found.sessionId}` : 'CXone has no session of this attempt',
-      lookAgainAt: new Date(steadyNow().getTime() + LATE_ARRIVAL_MS),
-      delivery: found && token !== null ? this.#deliveryOf(attempt, found) : null,
+      lookAgainAt: nextLook(attempt),
+      delivery: found && token !== null ? this.#deliveryOf(eventId, attempt, found) : null,
     });
     return { session: await this.#current(id), isAnswer };
   }
@@ -98,12 +102,13 @@ export class SqliteSessionLedger implements SessionLedger {
 
   /** The CRM hears of a session that becomes an answer after all as it does of any other that is opened. */
   #deliveryOf(
+    eventId: string,
     { id: requestId, guestId, crmId, channel }: GuestSessionRecord,
     { sessionId, expiresAt }: { readonly sessionId: string; readonly expiresAt: Date },
   ): NewDelivery | null {
     if (!this.#outbox) return null;
     return this.#outbox.deliveryOf({
-      id: uuidv7(),
+      id: eventId,
       type: 'SESSION_INITIATED',
       occurredAt: new Date(),
       requestId,
@@ -116,4 +121,10 @@ export class SqliteSessionLedger implements SessionLedger {
       expiresAt,
     });
   }
+}
+
+function nextLook({ createdAt }: GuestSessionRecord): Date | null {
+  const ageMs = Math.max(0, Date.now() - createdAt.getTime());
+  if (ageMs > LAST_LATE_LOOK_MS) return null;
+  return new Date(steadyNow().getTime() + Math.max(FIRST_LATE_LOOK_MS, ageMs));
 }

@@ -29,11 +29,16 @@ export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undef
 export function tellOfSession(
   transaction: LedgerTransaction,
   session: Omit<SessionRow, 'callerName' | 'idempotencyKey'>,
-  news: { readonly type: SessionEventType; readonly reason: string | null; readonly at?: Date },
+  news: {
+    readonly type: SessionEventType;
+    readonly reason: string | null;
+    readonly id?: string;
+    readonly at?: Date;
+  },
 ): SessionEventRecord {
   const { id: requestId, guestId, crmId, sessionId, channel, status, expiresAt } = session;
   return transaction.appendEvent({
-    id: uuidv7(),
+    id: news.id ?? uuidv7(),
     type: news.type,
     occurredAt: news.at ?? new Date(),
     requestId,

@@ -33,7 +33,7 @@ describe('an API key', () => {
 
   const overHttp = fields.filter(({ kind }) => kind !== 'subscription');
 
-  it.each(overHttp.filter(({ name }) => name !== 'createGuestSession'))(
+  it.each(overHttp.filter(({ name }) => !['createGuestSession', 'endGuestSession'].includes(name)))(
     'of a GUEST may not use $kind $name',
     async ({ name, document }) => {
       const { data, errors } = await server.graphql(document, undefined, bearer('GUEST'));
@@ -52,6 +52,7 @@ describe('an API key', () => {
 
   it.each([
     ['createGuestSession', ['GUEST', 'BACKEND', 'OPS']],
+    ['endGuestSession', ['GUEST', 'BACKEND', 'OPS']],
     ['session', ['BACKEND', 'CRM', 'OPS']],
     ['sessions', ['BACKEND', 'CRM', 'OPS']],
     ['events', ['CRM', 'OPS']],

@@ -18,6 +18,7 @@ test('the seed example is valid, and every default is filled in', () => {
     languagePreference: 'en-US',
     isProxy: false,
     country: 'US',
+    idempotencyKey: null,
   });
 });
 
