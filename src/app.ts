@@ -68,7 +68,7 @@ export interface Engine extends AsyncDisposable {
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
-  /** False when nothing can be written any more. */
+  /** False while nothing can be written. */
   isHealthy(): boolean;
 }
 

@@ -23,6 +23,7 @@ export class CxoneClient implements Cxone {
   readonly #exchange: GuardedExchange;
   readonly #tokens: AccessTokens;
   readonly #retry: RetryPolicy;
+  readonly #ending = new Map<string, Promise<UpstreamEnd>>();
   #echoesRequestIds = false;
 
   constructor(exchange: GuardedExchange, tokens: AccessTokens, retry: RetryPolicy) {
@@ -75,7 +76,16 @@ export class CxoneClient implements Cxone {
     });
   }
 
-  async endSession(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
+  /** Whoever asks while a session is being ended hears the same: a second order would hear that there is no such session. */
+  endSession(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
+    const underWay = this.#ending.get(sessionId);
+    if (underWay) return underWay;
+    const ending = this.#end(sessionId, deadline).finally(() => this.#ending.delete(sessionId));
+    this.#ending.set(sessionId, ending);
+    return ending;
+  }
+
+  async #end(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
     const path = `${SESSIONS_PATH}/${encodeURIComponent(sessionId)}`;
     const exchange: Exchange = { method: 'DELETE', path, headers: {} };
     let mayHaveEnded = false;

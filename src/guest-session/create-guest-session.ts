@@ -95,7 +95,9 @@ async function close(attempt: Attempt, outcome: Outcome, { ledger, log }: Ports)
   } catch (error) {
     const { requestId } = attempt;
     const created = outcome.status === 'SUCCESS' ? { ...outcome.created, clientToken: undefined } : undefined;
-    log.error({ err: error, requestId, outcome: outcome.status, created }, 'an outcome could not be written');
+    // That the database cannot be written is no bug: it is said once, and not with a stack for every attempt.
+    const why = error instanceof AttemptError ? { reason: error.detail } : { err: error };
+    log.error({ ...why, requestId, outcome: outcome.status, created }, 'an outcome could not be written');
     // The PENDING row goes on holding its place until it can be written.
     if (attempt.reserved) ledger.closeLater(attempt, outcome);
     // What CXone has accepted the guest has, whatever our books say; and a refusal stays one.

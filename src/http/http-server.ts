@@ -27,7 +27,7 @@ export interface HttpServerOptions<Context extends object> {
 }
 
 /** What of a request's headers GraphQL is told. */
-export interface RequestHeaders {
+interface RequestHeaders {
   readonly authorization: string | undefined;
   /** Null where there is none. */
   readonly idempotencyKey: string | null;

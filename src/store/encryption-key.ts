@@ -1,4 +1,4 @@
-import { hkdfSync, randomBytes } from 'node:crypto';
+import { createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { StartupError } from '../errors.js';
 
@@ -28,3 +28,15 @@ export function keyBesideDatabase(databasePath: string): Buffer {
 /** A key for one purpose, derived from the one that is configured (HKDF, RFC 5869). */
 export const deriveKey = (encryptionKey: Buffer, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', encryptionKey, '', `cxone-guest-sessions ${purpose}`, KEY_BYTES));
+
+const KEY_ID_LENGTH = 8;
+
+/** Tells derived keys apart, and nothing else of them. */
+export const keyIdOf = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, KEY_ID_LENGTH);
+
+/** Something in the books needs a key that is not set. */
+export const missingKey = (what: string, keyId: string): Error =>
+  new Error(
+    `${what} was stored under an encryption key (${keyId}) that is neither ENCRYPTION_KEY nor in ENCRYPTION_KEYS_OLD: ` +
+      'add the key that was ENCRYPTION_KEY before to ENCRYPTION_KEYS_OLD',
+  );

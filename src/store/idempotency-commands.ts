@@ -5,7 +5,10 @@ import type { SessionRow } from './session-row.js';
 export interface KeyClaim {
   readonly callerName: string;
   readonly key: string;
-  /** Keyed hashes of the input, the one that is written first; the others are of older encryption keys. */
+  /**
+   * Keyed hashes of the input, the one that is written first; the others are of older encryption keys. Each begins with the id
+   * of its key and a dot.
+   */
   readonly inputHmacs: readonly [string, ...string[]];
   readonly requestId: string;
   readonly leaseOwner: string;
@@ -21,6 +24,8 @@ export interface KeyClaim {
 export type KeyClaimResult =
   | { readonly is: 'NEW' }
   | { readonly is: 'CONFLICT' }
+  /** Whether the input is the same cannot be told: its hash was made with a key that we do not have. */
+  | { readonly is: 'UNREADABLE'; readonly encryptionKeyId: string }
   | { readonly is: 'IN_FLIGHT'; readonly requestId: string }
   | { readonly is: 'UNSETTLED'; readonly requestId: string }
   | {
@@ -59,7 +64,11 @@ export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyCl
     hold(transaction, claim, null);
     return { is: 'NEW' };
   }
-  if (!inputHmacs.includes(known.inputHmac)) return { is: 'CONFLICT' };
+  if (!inputHmacs.includes(known.inputHmac)) {
+    const encryptionKeyId = keyIdIn(known.inputHmac);
+    const isReadable = inputHmacs.some((hmac) => keyIdIn(hmac) === encryptionKeyId);
+    return isReadable ? { is: 'CONFLICT' } : { is: 'UNREADABLE', encryptionKeyId };
+  }
   if (isHeld) return { is: 'IN_FLIGHT', requestId: known.requestId };
   if (known.state === 'SUCCEEDED' || known.state === 'BLOCKED') {
     const { eventSequence, clientToken } = known;
@@ -70,6 +79,8 @@ export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyCl
   hold(transaction, claim, unsettled);
   return unsettled === null ? { is: 'NEW' } : { is: 'UNSETTLED', requestId: unsettled };
 }
+
+const keyIdIn = (inputHmac: string): string => inputHmac.split('.')[0] ?? '';
 
 function hasLapsed({ leaseOwner, leaseUntil }: KeyRow, { isAlone, now, leaseOwner: self }: KeyClaim): boolean {
   return leaseUntil <= now.getTime() || (isAlone && leaseOwner !== self);

@@ -6,6 +6,7 @@ import type { Deadline } from '../guest-session/deadline.js';
 import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord, Outcome, ValidRequest } from '../guest-session/ports.js';
 import type { KeyClaimResult } from './idempotency-commands.js';
+import { keyIdOf, missingKey } from './encryption-key.js';
 import type { Ledger } from './ledger.js';
 import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
@@ -62,6 +63,7 @@ export class SqliteIntentLedger implements IntentLedger {
       leaseUntil: new Date(now.getTime() + deadline.remainingMs + LEASE_MARGIN_MS),
       expiresAt: new Date(Date.now() + ttlMs),
     });
+    if (claim.is === 'UNREADABLE') throw missingKey('the input of this idempotency key', claim.encryptionKeyId);
     if (claim.is === 'SETTLED') return { is: 'REPLAY', conclusion: await this.#conclusion(claim) };
     if (claim.is === 'UNSETTLED') return { is: 'UNSETTLED', earlier: await this.#session(claim.requestId) };
     return claim;
@@ -111,7 +113,9 @@ export class SqliteIntentLedger implements IntentLedger {
   #hmacs({ idempotencyKey: _, ...input }: ValidRequest): [string, ...string[]] {
     const canonical = JSON.stringify(Object.entries(input).sort(([a], [b]) => (a < b ? -1 : 1)));
     const [key, ...oldKeys] = this.#settings.inputKeys;
-    const hmac = (secret: Buffer) => createHmac('sha256', secret).update(canonical).digest('base64url');
+    // With the name of its key: where the key is missing, it must not look as if the input were another.
+    const hmac = (secret: Buffer) =>
+      `${keyIdOf(secret)}.${createHmac('sha256', secret).update(canonical).digest('base64url')}`;
     return [hmac(key), ...oldKeys.map(hmac)];
   }
 }

@@ -1,10 +1,9 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { deriveKey } from './encryption-key.js';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { deriveKey, keyIdOf, missingKey } from './encryption-key.js';
 
 const ALGORITHM = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-const KEY_ID_LENGTH = 8;
 
 /**
  * Encrypts client tokens (AES-256-GCM), bound to the request that they were the answer to. The text begins with the id of its
@@ -20,8 +19,8 @@ export class TokenCipher {
    */
   constructor(encryptionKey: Buffer, oldKeys: readonly Buffer[] = []) {
     const keys = [encryptionKey, ...oldKeys].map((key) => deriveKey(key, 'client tokens'));
-    this.#keys = new Map(keys.map((key) => [idOf(key), key]));
-    this.#keyId = idOf(keys[0] as Buffer);
+    this.#keys = new Map(keys.map((key) => [keyIdOf(key), key]));
+    this.#keyId = keyIdOf(keys[0] as Buffer);
   }
 
   encrypt(token: string, requestId: string): string {
@@ -45,9 +44,6 @@ export class TokenCipher {
   #key(id: string): Buffer {
     const key = this.#keys.get(id);
     if (key) return key;
-    throw new Error(`a client token was encrypted with the key ${id}, which is neither ENCRYPTION_KEY nor an old one`);
+    throw missingKey('a client token', id);
   }
 }
-
-/** Tells keys apart, and nothing else of them. */
-const idOf = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, KEY_ID_LENGTH);

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CxoneSandbox } from '../../src/sandbox/cxone-sandbox.js';
+import { canAttachStrace } from '../support/can-attach-strace.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, OPEN, postGraphql } from '../support/network.js';
 
@@ -20,9 +21,20 @@ const IN_NAMESPACE = ['unshare', '--user', '--map-root-user', '--mount'] as cons
 const succeeds = ([command, ...args]: readonly [string, ...string[]]): boolean =>
   spawnSync(command, args, { timeout: 10_000 }).status === 0;
 
+const READ_ONLY = [
+  'strace',
+  '-f',
+  '-o',
+  '/dev/null',
+  '-e',
+  'trace=pwrite64',
+  '-e',
+  'inject=pwrite64:error=EROFS',
+] as const;
+
 const canMount = succeeds([...IN_NAMESPACE, 'mount', '-t', 'tmpfs', 'none', '/mnt']);
 const canLimitFiles = succeeds(['prlimit', '--version']);
-const canInject = succeeds(['strace', '-f', '-o', '/dev/null', '-e', 'inject=pwrite64:error=EROFS', 'true']);
+const canInject = canAttachStrace();
 
 interface Server {
   readonly child: ChildProcess;
@@ -92,7 +104,8 @@ const fillDisk: Outage = async ({ directory }) => {
 
 /** Every write to a file fails (EFBIG), but not those to sockets and pipes. */
 const refuseWrites: Outage = async ({ child }) => {
-  const limit = (soft: string) => execFileSync('prlimit', ['--pid', `${child.pid}`, `--fsize=${soft}:unlimited`]);
+  const limit = (soft: string) =>
+    expect(succeeds(['prlimit', '--pid', `${child.pid}`, `--fsize=${soft}:unlimited`])).toBe(true);
   limit('0');
   return () => limit('unlimited');
 };
@@ -102,10 +115,8 @@ const refuseWrites: Outage = async ({ child }) => {
  * remount what a process writes to.
  */
 const makeReadOnly: Outage = async ({ child }) => {
-  const only = ['-e', 'trace=pwrite64', '-e', 'inject=pwrite64:error=EROFS'];
-  const strace = spawn('strace', ['-f', '-p', `${child.pid}`, '-o', '/dev/null', ...only], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const [command, ...args] = READ_ONLY;
+  const strace = spawn(command, [...args, '-p', `${child.pid}`], { stdio: ['ignore', 'ignore', 'pipe'] });
   onTestFinished(() => void strace.kill('SIGKILL'));
   let said = '';
   strace.stderr.on('data', (chunk) => {
@@ -140,24 +151,32 @@ async function openUntilRefused(server: Server): Promise<number> {
   throw new Error('the server never noticed');
 }
 
+/** What is in the file. */
+function readBooks({ directory }: Server) {
+  // A copy, because SQLite would follow the links of /proc to where there is no such file for us.
+  const copy = join(newDirectory(), 'copy.db');
+  for (const suffix of ['', '-wal']) copyFileSync(join(directory, `sessions.db${suffix}`), `${copy}${suffix}`);
+  const database = new DatabaseSync(copy);
+  const count = (rows: string): number => Number(database.prepare(`SELECT count(*) AS n FROM ${rows}`).get().n);
+  try {
+    return {
+      events: count('"SessionEvent"'),
+      lastEvent: database.prepare('SELECT max("sequence") AS n FROM "SessionEvent"').get().n,
+      sessions: count('"GuestSession"'),
+      active: count(`"GuestSession" WHERE "status" = 'ACTIVE'`),
+    };
+  } finally {
+    database.close();
+  }
+}
+
 /** The chain holds, no event is missing, and every session that was answered has its row. */
 async function expectSoundBooks(server: Server, sessions: number): Promise<void> {
   const { data } = await postGraphql(server.url, '{ verifyAuditTrail { ok } }');
   expect(data.verifyAuditTrail).toEqual({ ok: true });
-  // A copy, because SQLite would follow the links of /proc to where there is no such file for us.
-  const copy = join(newDirectory(), 'copy.db');
-  for (const suffix of ['', '-wal']) copyFileSync(join(server.directory, `sessions.db${suffix}`), `${copy}${suffix}`);
-  const database = new DatabaseSync(copy);
-  try {
-    const events = database
-      .prepare('SELECT min("sequence") AS first, max("sequence") AS last FROM "SessionEvent"')
-      .get();
-    const rows = (table: string) => database.prepare(`SELECT count(*) AS n FROM "${table}"`).get().n;
-    expect(events).toEqual({ first: 1, last: rows('SessionEvent') });
-    expect(rows('GuestSession')).toBe(sessions);
-  } finally {
-    database.close();
-  }
+  const books = readBooks(server);
+  expect(books.events).toBe(books.lastEvent);
+  expect(books.sessions).toBe(sessions);
 }
 
 /** @param outage what keeps the server from writing, and what it says of it */
@@ -180,6 +199,8 @@ async function outlast(server: Server, outage: Outage): Promise<void> {
   await eventually(async () => (await readiness(server))[0] === 200);
   expect(await open(server)).toMatchObject({ session: { status: 'ACTIVE' }, userErrors: [] });
   expect(server.child.exitCode).toBeNull();
+  // A session that was opened as the disk filled up is written down now.
+  await eventually(() => readBooks(server).active === opened + 1);
   await expectSoundBooks(server, opened + 1);
 }
 
@@ -195,6 +216,25 @@ describe('a server whose books cannot be written', () => {
   it.skipIf(!canLimitFiles)('answers that the system refuses its writes, and goes on when it does not', async () => {
     await outlast(await start(), refuseWrites);
   });
+
+  it.skipIf(!canLimitFiles)(
+    'answers with a session that CXone has opened meanwhile, and writes it down later',
+    async () => {
+      const server = await start();
+      server.cxone.scenarios.add({ on: 'create', fault: { kind: 'slow', delayMs: 500 } });
+      const opening = open(server);
+      await eventually(() => server.cxone.count('create') === 1);
+      const end = await refuseWrites(server);
+
+      expect(await opening).toMatchObject({ clientToken: expect.any(String), userErrors: [] });
+      expect(readBooks(server)).toMatchObject({ sessions: 1, active: 0 });
+
+      end();
+
+      await eventually(() => readBooks(server).active === 1, 10_000);
+      await expectSoundBooks(server, 1);
+    },
+  );
 
   it.skipIf(!canLimitFiles)('ends with 0 when it is asked to, and the next one has all that was answered', async () => {
     const server = await start();

@@ -1,12 +1,12 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
+import { canAttachStrace } from '../support/can-attach-strace.js';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/count-syncs.mjs', import.meta.url));
-const canTrace = spawnSync('strace', ['-f', '-o', '/dev/null', 'true']).status === 0;
 
-it.skipIf(!canTrace)('strace sees at least one sync for each group commit of the built server', async () => {
+it.skipIf(!canAttachStrace())('strace sees at least one sync for each group commit of the built server', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, '--sessions', '20', '--clients', '5']);
   const count = (what: string) => Number(stdout.match(new RegExp(`^${what} +(\\d+)`, 'm'))?.[1]);
   expect(count('sessions')).toBe(20);
