@@ -130,7 +130,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
           fraud.provider === 'http' && fraud.serviceUrl
             ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
             : new SimulatedScorer(),
-        cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox),
+        cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox, log),
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
           instanceId: randomUUID(),
           isAlone: true, // the lock of the database sees to it
@@ -196,11 +196,15 @@ function createCxone(
   clientSecret: string,
   http: HttpClient,
   sandbox: CxoneSandbox | null,
+  log: Logger,
 ): CxoneClient {
   const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId } = config.cxone;
   const baseUrl = config.cxone.baseUrl ?? sandbox?.url ?? '';
   const plain = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });
-  const exchange = new GuardedExchange(plain, config.cxone);
+  const exchange = new GuardedExchange(plain, config.cxone, (call, isOpen) => {
+    if (isOpen) log.warn({ call }, 'CXone is in trouble: its circuit breaker has opened');
+    else log.info({ call }, 'CXone is back: its circuit breaker has closed');
+  });
   const retry = { maxAttempts, baseMs, budget: new RetryBudget() };
   const settings = { clientId, clientSecret, retry, fetchDeadlineMs: config.createDeadlineMs };
   return new CxoneClient(exchange, new AccessTokens(exchange, settings), retry);

@@ -57,7 +57,11 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   },
   RATE_LIMITED: { status: 'FAILED', retryable: true, message: 'CXone asks to slow down. Try again later.' },
   CXONE_AUTH_FAILED: { status: 'FAILED', retryable: false, message: 'CXone does not accept our credentials.' },
-  CXONE_SCOPE_MISSING: { status: 'FAILED', retryable: false, message: 'Our CXone credentials may not open sessions.' },
+  CXONE_SCOPE_MISSING: {
+    status: 'FAILED',
+    retryable: false,
+    message: 'Our CXone credentials lack the right to do that.',
+  },
   CXONE_SCHEMA_REJECTED: { status: 'FAILED', retryable: false, message: 'CXone found fault with the session request.' },
   CXONE_REJECTED: { status: 'FAILED', retryable: false, message: 'CXone refused the session request.' },
   CXONE_UNAVAILABLE: { status: 'FAILED', retryable: true, message: 'CXone cannot be reached. Try again later.' },
@@ -77,7 +81,7 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   DEADLINE_EXCEEDED: {
     status: 'FAILED',
     retryable: true,
-    message: 'The session could not be opened in the time allowed. Nothing was opened. Try again.',
+    message: 'It took longer than allowed and was given up. No session was opened. Try again.',
   },
   IDEMPOTENCY_CONFLICT: {
     status: 'REJECTED',

@@ -34,12 +34,19 @@ export class Circuit {
   /** On the monotonic clock; also tells one opening from the next. */
   #openUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(name: string, { breakerFailures, breakerOpenMs }: CircuitSettings) {
+  /** @param onChange hears when it opens, and when it closes again */
+  constructor(
+    name: string,
+    { breakerFailures, breakerOpenMs }: CircuitSettings,
+    onChange: (name: string, isOpen: boolean) => void,
+  ) {
     this.#name = name;
     this.#policy = circuitBreaker(
       handleWhen((error) => error instanceof BadEnd && error.isFailure),
       { breaker: new ConsecutiveBreaker(breakerFailures), halfOpenAfter: this.#openTime(breakerOpenMs) },
     );
+    this.#policy.onBreak(() => onChange(name, true));
+    this.#policy.onReset(() => onChange(name, false));
   }
 
   /** @throws AttemptError CXONE_UNAVAILABLE while nothing may be sent */

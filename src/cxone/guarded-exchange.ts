@@ -20,14 +20,19 @@ export class GuardedExchange {
   readonly #bulkhead: Bulkhead;
   readonly #circuits: Readonly<Record<CxoneCall, Circuit>>;
 
-  constructor(exchange: CxoneExchange, settings: GuardSettings) {
+  /** @param onCircuitChange hears when the circuit breaker of a call opens, and when it closes again */
+  constructor(
+    exchange: CxoneExchange,
+    settings: GuardSettings,
+    onCircuitChange: (call: string, isOpen: boolean) => void = () => undefined,
+  ) {
     this.#exchange = exchange;
     this.#bulkhead = new Bulkhead(settings.maxConcurrency);
     this.#circuits = {
-      token: new Circuit('token', settings),
-      list: new Circuit('list', settings),
-      create: new Circuit('create', settings),
-      end: new Circuit('end', settings),
+      token: new Circuit('token', settings, onCircuitChange),
+      list: new Circuit('list', settings, onCircuitChange),
+      create: new Circuit('create', settings, onCircuitChange),
+      end: new Circuit('end', settings, onCircuitChange),
     };
   }
 

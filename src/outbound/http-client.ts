@@ -4,7 +4,8 @@ import { undiciAdapter } from './undici-adapter.js';
 
 const MAX_RESPONSE_BYTES = 1_000_000;
 const MAX_REQUEST_BYTES = 1_000_000;
-const MAX_CONNECTIONS_PER_ORIGIN = 128;
+/** Above what any of the callers has under way at once: who waits, waits in their queues, where no timeout runs. */
+const MAX_CONNECTIONS_PER_ORIGIN = 1_000;
 /** Below the time a call may take, so that a connection that is never made is told from an answer that never comes. */
 const CONNECT_TIMEOUT_MS = 2_500;
 /** Below what servers keep an idle connection for (Node: 5 s), so that no request is written into one that is closing. */

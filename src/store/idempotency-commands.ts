@@ -169,6 +169,14 @@ export function answerKey(
   return answered === 1;
 }
 
+/** Whether an attempt's key gives its session, and the token, as the answer. */
+export function isAnswerToKey({ db }: LedgerTransaction, { id, callerName, idempotencyKey }: Keyed): boolean {
+  if (idempotencyKey === null) return false;
+  const sql = `SELECT 1 FROM "IdempotencyKey"
+    WHERE "callerName" = ? AND "key" = ? AND "requestId" = ? AND "state" = 'SUCCEEDED' AND "clientToken" IS NOT NULL`;
+  return db.get(sql, callerName, idempotencyKey, id) !== undefined;
+}
+
 /** An attempt holds its key no more: it was interrupted, or what it left at CXone is cleared up. */
 export function releaseKey(
   { db }: LedgerTransaction,

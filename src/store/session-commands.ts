@@ -1,5 +1,5 @@
 import type { AuditStatus } from './audit-chain.js';
-import { answerKey, purgeToken, releaseKey } from './idempotency-commands.js';
+import { answerKey, isAnswerToKey, purgeToken, releaseKey } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
 import { auditSession, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
@@ -81,7 +81,7 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
   } else if (session.status !== 'ACTIVE' && lookAgainAt === null) {
     releaseKey(transaction, session, { isUnsettled: false });
   }
-  return false;
+  return isAnswerToKey(transaction, session); // somebody else may have been faster
 }
 
 function establish(
