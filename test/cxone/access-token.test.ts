@@ -5,7 +5,7 @@ import { Deadline } from '../../src/guest-session/deadline.js';
 import type { Fault } from '../../src/sandbox/faults.js';
 import { bodyOf, closedUrl, serve } from '../outbound/raw-server.js';
 import { eventually } from '../support/eventually.js';
-import { clientOf, GUEST, inTime, startClient } from './client.js';
+import { clientOf, GUEST, inTime, startClient, timeoutMsFor } from './client.js';
 
 test('the token is asked for as RFC 6749 §4.4 says, with every character of the secret', async () => {
   const clientSecret = 'p+ss/w&rd=%20 ü';
@@ -122,7 +122,7 @@ const REFUSALS: [string, Fault, string][] = [
 ];
 
 test.each(REFUSALS)('%s is one fetch and no token, and is forgotten', async (_what, fault, code) => {
-  const { sandbox, tokens } = await startClient({ timeoutMs: 300 });
+  const { sandbox, tokens } = await startClient({ timeoutMs: timeoutMsFor(fault) });
   sandbox.scenarios.add({ on: 'token', fault, times: 1 });
   await expect(tokens.get(inTime())).rejects.toMatchObject({ name: 'AttemptError', code });
   expect(sandbox.count('token')).toBe(1);

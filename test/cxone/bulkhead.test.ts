@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import { Bulkhead } from '../../src/cxone/bulkhead.js';
 import { Deadline } from '../../src/guest-session/deadline.js';
 import { eventually } from '../support/eventually.js';
 import { type ClientOptions, GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from './client.js';
+import { stopMonotonicClock } from './clocks.js';
 
 async function start(options: ClientOptions) {
   const { sandbox, client } = await startClient(options);
@@ -59,6 +61,22 @@ test('who waits in the queue is answered at the deadline, and the call is never 
   expect([steps.heard.posts, sandbox.count('create')]).toEqual([0, 0]);
 });
 
+test('a call whose caller has left is not made, even where there would be time again', async () => {
+  const bulkhead = new Bulkhead(1);
+  let finish: (value: string) => void = () => undefined;
+  const running = bulkhead.run(inTime(), () => new Promise<string>((resolve) => (finish = resolve)));
+  stopMonotonicClock();
+  let isMade = false;
+  const leaving = bulkhead.run(new Deadline(10), async () => {
+    isMade = true;
+  });
+  await expect(leaving).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  finish('first');
+  expect(await running).toBe('first');
+  expect(await bulkhead.run(inTime(), async () => 'next')).toBe('next');
+  expect(isMade).toBe(false);
+});
+
 test('who leaves the queue does not stop those behind', async () => {
   const { sandbox, list, slow } = await start({ maxConcurrency: 1 });
   slow(200, 1);
@@ -81,6 +99,21 @@ test('a call that fails makes room for the next', async () => {
   sandbox.scenarios.add({ on: 'list', fault: { kind: 'reset' }, times: 5 });
   const outcomes = await Promise.all(Array.from({ length: 6 }, () => list()));
   expect(outcomes.filter(Array.isArray)).toEqual([[]]);
+});
+
+test('while the circuit is open nobody queues up to be refused', async () => {
+  const { sandbox, client, list } = await start({ maxConcurrency: 1, maxAttempts: 1, breakerFailures: 1 });
+  sandbox.scenarios.add({ on: 'list', fault: status(500) });
+  await list();
+  sandbox.scenarios.add({ on: 'create', fault: { kind: 'slow', delayMs: 300 } });
+  let isCreated = false;
+  const creating = client.createSession(payloadOf(), inTime(), stepsThat()).finally(() => {
+    isCreated = true;
+  });
+  await eventually(() => sandbox.count('create') === 1);
+  expect(await list()).toMatchObject({ code: 'CXONE_UNAVAILABLE', detail: expect.stringContaining('breaker') });
+  expect(isCreated).toBe(false);
+  await creating;
 });
 
 test('those who stand in the queue when the circuit opens are refused, and not sent into the outage', async () => {

@@ -14,6 +14,7 @@ import {
   startClient,
   status,
   stepsThat,
+  timeoutMsFor,
 } from './client.js';
 import { setWallClock } from './clocks.js';
 
@@ -116,7 +117,7 @@ const FAILURES: [string, Fault][] = [
 ];
 
 test.each(FAILURES)('%s is a failure', async (_what, fault) => {
-  const { fail, isClosed } = await start({ timeoutMs: 60 });
+  const { fail, isClosed } = await start({ timeoutMs: timeoutMsFor(fault) });
   await fail(3, fault);
   expect(await isClosed()).toBe(false);
 });
@@ -212,7 +213,7 @@ test('a bug of ours in a probe does not pass for an answer of CXone', async () =
 
 test('calls from before the circuit opened do not open it again when they fail late', async () => {
   const { sandbox, list, fail, openTimePasses } = await start({
-    timeoutMs: 300,
+    timeoutMs: 500,
     breakerFailures: 2,
     breakerOpenMs: 50,
   });

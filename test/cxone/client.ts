@@ -56,6 +56,9 @@ export function clientOf(baseUrl: string, options: ClientOptions = {}) {
   return { tokens, client: new CxoneClient(exchangeAt(options.sessionsUrl ?? baseUrl), tokens, retry) };
 }
 
+/** Short for what nothing but the timeout ends, and else so long that a busy machine does not bring it about. */
+export const timeoutMsFor = ({ kind }: Fault): number => (kind === 'hang' || kind === 'drip' ? 250 : 5_000);
+
 export const inTime = () => new Deadline(10_000);
 
 export const payloadOf = (requestId: string = randomUUID()): SessionPayload =>

@@ -7,7 +7,18 @@ import type { CreatedSession } from '../../src/guest-session/ports.js';
 import type { CxoneSandbox } from '../../src/sandbox/cxone-sandbox.js';
 import type { Fault } from '../../src/sandbox/faults.js';
 import { bodyOf, closedUrl, serve } from '../outbound/raw-server.js';
-import { clientOf, GUEST, HOUR_MS, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from './client.js';
+import {
+  clientOf,
+  GUEST,
+  HOUR_MS,
+  inTime,
+  outcomeOf,
+  payloadOf,
+  startClient,
+  status,
+  stepsThat,
+  timeoutMsFor,
+} from './client.js';
 
 test('a session is opened with the payload, the bearer and the request id, and given as CXone answered it', async () => {
   const { sandbox, client } = await startClient();
@@ -125,7 +136,7 @@ const LOSSES: Loss[] = [
 ];
 
 test.each(LOSSES)('creating: after $what the session that was opened is found, and not opened again', async (loss) => {
-  const { sandbox, client } = await startClient({ timeoutMs: 250 });
+  const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(loss.fault) });
   await client.authenticate(inTime());
   sandbox.scenarios.add({ on: 'create', fault: loss.fault, when: 'after' });
   const steps = stepsThat(async () => createdAt(sandbox));
@@ -138,7 +149,7 @@ test.each(LOSSES)('creating: after $what the session that was opened is found, a
 });
 
 test.each(LOSSES)('creating: after $what that opened nothing the same POST is sent again', async (loss) => {
-  const { sandbox, client } = await startClient({ timeoutMs: 250 });
+  const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(loss.fault) });
   await client.authenticate(inTime());
   sandbox.scenarios.add({ on: 'create', fault: loss.fault, times: 1 });
   const payload = payloadOf();
@@ -152,7 +163,7 @@ test.each(LOSSES)('creating: after $what that opened nothing the same POST is se
 });
 
 test.each(LOSSES)('creating: after $what of which nobody can tell nothing more is sent', async (loss) => {
-  const { sandbox, client } = await startClient({ timeoutMs: 250 });
+  const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(loss.fault) });
   await client.authenticate(inTime());
   sandbox.scenarios.add({ on: 'create', fault: loss.fault });
   const unknown = new AttemptError('OUTCOME_UNKNOWN');

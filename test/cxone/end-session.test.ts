@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Deadline } from '../../src/guest-session/deadline.js';
 import type { Fault } from '../../src/sandbox/faults.js';
 import { closedUrl, serve } from '../outbound/raw-server.js';
-import { clientOf, GUEST, HOUR_MS, inTime, outcomeOf, startClient, status } from './client.js';
+import { clientOf, GUEST, HOUR_MS, inTime, outcomeOf, startClient, status, timeoutMsFor } from './client.js';
 
 test('a session is ended at CXone', async () => {
   const { sandbox, client } = await startClient();
@@ -85,7 +85,7 @@ const REFUSALS: { what: string; fault: Fault; code: string; orders: number; retr
 ];
 
 test.each(REFUSALS)('ending: $what is $code after $orders DELETEs', async (row) => {
-  const { sandbox, client } = await startClient({ timeoutMs: 100 });
+  const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(row.fault) });
   await client.authenticate(inTime());
   sandbox.scenarios.add({ on: 'end', fault: row.fault });
   const { retryAfterSeconds, code } = row;
@@ -107,7 +107,7 @@ test.each([
 ] as [string, Fault][])(
   'ending: an order that was carried out and answered with %s has ended it',
   async (_what, fault) => {
-    const { sandbox, client } = await startClient({ timeoutMs: 150 });
+    const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(fault) });
     await client.authenticate(inTime());
     const { sessionId } = sandbox.addSession(GUEST);
     sandbox.scenarios.add({ on: 'end', fault, when: 'after', times: 1 });
@@ -130,6 +130,15 @@ test('ending: a token that was revoked is replaced once', async () => {
   sandbox.revokeTokens();
   expect(await client.endSession(sandbox.addSession(GUEST).sessionId, inTime())).toBe('ENDED');
   expect([sandbox.count('token'), sandbox.count('end')]).toEqual([2, 2]);
+});
+
+test('ending: all who end one session at once hear the same of one order', async () => {
+  const { sandbox, client } = await startClient();
+  const { sessionId } = sandbox.addSession(GUEST);
+  const ends = await Promise.all(Array.from({ length: 5 }, () => client.endSession(sessionId, inTime())));
+  expect(ends).toEqual(Array(5).fill('ENDED'));
+  expect(sandbox.count('end')).toBe(1);
+  expect(await client.endSession(sessionId, inTime())).toBe('NOT_THERE');
 });
 
 test('ending: where nobody listens it is tried as often as is allowed', async () => {

@@ -3,7 +3,17 @@ import { expect, test } from 'vitest';
 import { Deadline } from '../../src/guest-session/deadline.js';
 import type { Fault } from '../../src/sandbox/faults.js';
 import { closedUrl } from '../outbound/raw-server.js';
-import { GUEST, HOUR_MS, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from './client.js';
+import {
+  GUEST,
+  HOUR_MS,
+  inTime,
+  outcomeOf,
+  payloadOf,
+  startClient,
+  status,
+  stepsThat,
+  timeoutMsFor,
+} from './client.js';
 
 test('the sessions of a guest are listed with what CXone says of them', async () => {
   const { sandbox, client } = await startClient({ sandbox: { echoToken: true } });
@@ -80,7 +90,7 @@ const LIST_ROWS: { what: string; fault: Fault; code: string; gets: number }[] = 
 ];
 
 test.each(LIST_ROWS)('listing: $what is $code after $gets GETs', async ({ fault, code, gets }) => {
-  const { sandbox, client } = await startClient({ timeoutMs: 250 });
+  const { sandbox, client } = await startClient({ timeoutMs: timeoutMsFor(fault) });
   await client.authenticate(inTime());
   sandbox.scenarios.add({ on: 'list', fault });
   expect(await outcomeOf(client.listActiveSessions(GUEST, inTime()))).toMatchObject({ name: 'AttemptError', code });

@@ -23,7 +23,7 @@ type Row = any;
 
 /** What our books say of a guest: sessions and audits newest first, events oldest first. */
 export async function booksOf(
-  network: Network,
+  network: Pick<Network, 'graphql'>,
   guestId: string,
 ): Promise<{ sessions: Row[]; audits: Row[]; events: Row[] }> {
   const { data, errors } = await network.graphql(BOOKS, { guestId });
@@ -32,7 +32,7 @@ export async function booksOf(
 }
 
 /** The whole audit trail, and whether it verifies. */
-export async function auditTrail(network: Network): Promise<{ audits: Row[]; verification: Row }> {
+export async function auditTrail(network: Pick<Network, 'graphql'>): Promise<{ audits: Row[]; verification: Row }> {
   const { data, errors } = await network.graphql(ALL_AUDITS);
   if (errors) throw new Error(JSON.stringify(errors));
   return { audits: data.audits.nodes, verification: data.verifyAuditTrail };

@@ -2,13 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { SqlDriverAdapter, SqlQuery } from '@prisma/driver-adapter-utils';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { PrismaClient } from '../../src/generated/prisma/client.js';
+import type { GuestId, GuestSessionRecord } from '../../src/guest-session/ports.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { EventReader } from '../../src/store/event-reader.js';
-import { SessionExpiry } from '../../src/store/expiry.js';
+import { KeyExpiry, SessionExpiry } from '../../src/store/expiry.js';
+import { SqliteIntentLedger } from '../../src/store/intent-ledger.js';
 import { MetricsReader } from '../../src/store/metrics-reader.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
 import { SessionReader } from '../../src/store/session-reader.js';
-import { type Books, openBooks, openSession, someAudit, someEvent } from './ledger.js';
+import type { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { TokenCipher } from '../../src/store/token-cipher.js';
+import { attemptFor, type Books, openBooks, openSession, someAudit, someEvent } from './ledger.js';
 
 /** A reader whose SQL is heard, as Prisma has it. */
 class Listening extends PrismaSqliteReader {
@@ -166,42 +170,153 @@ describe.each([
   });
 });
 
-it('the writer’s own statements search an index too', async () => {
-  const books = await openBooks();
-  await fill(books);
-  const statements: string[] = [];
-  const { db } = books;
+/** What is asked of a connection while something is done, with how SQLite goes about it. */
+async function plansOf(db: SqliteConnection, work: () => Promise<unknown>): Promise<{ sql: string; plan: string[] }[]> {
+  const statements = new Set<string>();
   const { all, get, run } = db;
   const hear =
     <F extends (sql: string, ...rest: never[]) => unknown>(method: F) =>
     (...args: Parameters<F>): ReturnType<F> => {
-      statements.push(args[0]);
+      statements.add(args[0]);
       return method.apply(db, args) as ReturnType<F>;
     };
   Object.assign(db, { all: hear(all), get: hear(get), run: hear(run) });
+  try {
+    await work();
+  } finally {
+    Object.assign(db, { all, get, run });
+  }
+  const looked = [...statements].filter((sql) => /^\s*(SELECT|UPDATE|DELETE)/.test(sql));
+  return looked.map((sql) => {
+    const plan = db.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).map(({ detail }) => detail);
+    return { sql, plan };
+  });
+}
+
+function expectNoScan(plans: { sql: string; plan: string[] }[]): void {
+  for (const { sql, plan } of plans) {
+    const faults = plan.filter((step) => step.startsWith('SCAN') || step.includes('TEMP B-TREE'));
+    expect({ sql, plan, faults }).toEqual({ sql, plan, faults: [] });
+  }
+}
+
+it('the writer’s own statements search an index too', async () => {
+  const books = await openBooks();
+  await fill(books);
   await openSession(books);
   books.db.run('UPDATE "WebhookDelivery" SET "nextAttemptAt" = 0');
-  statements.length = 0;
-  const [claimed] = await books.outbox.claimDue(1);
-  await books.outbox.record(claimed!, {
-    startedAt: new Date(),
-    durationMs: 1,
-    statusCode: 200,
-    error: null,
-    verdict: { is: 'DELIVERED' },
+  const plans = await plansOf(books.db, async () => {
+    const [claimed] = await books.outbox.claimDue(1);
+    await books.outbox.record(claimed!, {
+      startedAt: new Date(),
+      durationMs: 1,
+      statusCode: 200,
+      error: null,
+      verdict: { is: 'DELIVERED' },
+    });
+    await books.outbox.release(claimed!);
+    await books.outbox.releaseAbandoned();
+    const { request } = await openSession(books);
+    books.attempts.heldPlaces(request.guestId);
   });
-  await books.outbox.release(claimed!);
-  await books.outbox.releaseAbandoned();
-  const { request } = await openSession(books);
-  books.attempts.heldPlaces(request.guestId);
-  books.db.run(`UPDATE "GuestSession" SET "expiresAt" = 1 WHERE "id" = 'nobody'`);
-  await new SessionExpiry(books.writer, books.db).expireDue(10);
-  Object.assign(db, { all, get, run });
+  expect(plans.length).toBeGreaterThan(8);
+  expectNoScan(plans);
+});
 
-  const looked = [...new Set(statements)].filter((sql) => /^\s*(SELECT|UPDATE|DELETE)/.test(sql));
-  expect(looked.length).toBeGreaterThan(8);
-  for (const sql of looked) {
-    const plan = db.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).map(({ detail }) => detail);
-    expect({ sql, plan, scans: plan.filter((step) => step.startsWith('SCAN')) }).toEqual({ sql, plan, scans: [] });
+describe('among 2,000 sessions and as many idempotency keys', () => {
+  const NOTHING = { session: null, surplus: [] };
+
+  /** Sessions and keys of all states, some of them due. */
+  async function busyBooks() {
+    const books = await openBooks();
+    const { prisma } = books;
+    const intents = new SqliteIntentLedger(books.writer, new SessionReader(prisma), new TokenCipher(Buffer.alloc(32)), {
+      instanceId: 'test',
+      isAlone: true,
+      ttlMs: 3_600_000,
+      inputKeys: [Buffer.alloc(32)],
+    });
+    const guestId = randomUUID();
+    const reserve = async () => {
+      const { attempt, request } = attemptFor(guestId);
+      await books.attempts.reserve(attempt, request);
+      return (await books.sessions.byId(attempt.requestId)) as GuestSessionRecord;
+    };
+    await openSession(books, guestId);
+    const pending = await reserve();
+    const other = await reserve();
+    await books.writer.submit(({ db }) => {
+      db.exec(`
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO "GuestSession" ("id", "callerName", "guestId", "channel", "priority", "queueId", "languagePreference",
+            "fingerprintHmac", "status", "createdAt", "placeHeldUntil", "sessionId", "expiresAt", "reconcileAt")
+          SELECT 'id-' || i, 'tester', 'guest-' || (i % 300), 'SMS', 'LOW', 'q', 'en', 'hmac',
+            CASE i % 4 WHEN 0 THEN 'ACTIVE' WHEN 1 THEN 'ENDED' WHEN 2 THEN 'EXPIRED' ELSE 'FAILED' END,
+            i, i, 'cxs-' || i, 1000000 * i, iif(i % 50 = 0, i, NULL) FROM n;
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO "IdempotencyKey" ("callerName", "key", "inputHmac", "state", "requestId", "leaseOwner", "leaseUntil", "expiresAt")
+          SELECT 'tester', 'key-' || i, 'hmac', 'SUCCEEDED', 'id-' || i, 'test', i, 1000000000 * i FROM n;`);
+    });
+    return { books, intents, guestId: guestId as GuestId, pending, other };
   }
+  type Busy = Awaited<ReturnType<typeof busyBooks>>;
+
+  it.each<[what: string, work: (busy: Busy) => Promise<unknown>, expected: string[]]>([
+    [
+      'the sessions that are over',
+      ({ books }) => new SessionExpiry(books.writer, books.db).expireDue(10),
+      ['GuestSession_status_expiresAt_idx (status=? AND expiresAt<?)'],
+    ],
+    [
+      'the keys that are over',
+      ({ books }) => new KeyExpiry(books.writer, books.db).expireDue(10),
+      ['IdempotencyKey_expiresAt_idx (expiresAt<?)', 'sqlite_autoindex_IdempotencyKey_1 (callerName=? AND key=?)'],
+    ],
+    [
+      'a key',
+      async ({ intents, guestId }) => {
+        const { attempt, request } = attemptFor(guestId, { idempotencyKey: 'a new key' });
+        await intents.recognise(attempt, request);
+      },
+      ['sqlite_autoindex_IdempotencyKey_1 (callerName=? AND key=?)'],
+    ],
+    [
+      'the places that a guest holds',
+      async ({ books, guestId }) => books.attempts.heldPlaces(guestId),
+      ['GuestSession_guestId_placeHeldUntil_idx (guestId=? AND placeHeldUntil>?)'],
+    ],
+    [
+      'how many those are',
+      ({ books, guestId }) => openSession(books, guestId),
+      ['GuestSession_guestId_placeHeldUntil_idx (guestId=? AND placeHeldUntil>?)'],
+    ],
+    [
+      'the sessions that other attempts own',
+      async ({ books }) => books.attempts.ownedByOthers('me', ['cxs-1', 'cxs-2']),
+      ['GuestSession_sessionId_idx (sessionId=?)'],
+    ],
+    [
+      'the attempts that have to be looked up',
+      ({ books }) => books.sessions.dueForReconciliation(20),
+      ['GuestSession_reconcileAt_idx (reconcileAt<?)'],
+    ],
+    ['what an earlier process has left', ({ books }) => books.sessions.releaseAbandoned(), ['(status=?)']],
+    [
+      'an attempt that is settled, put off, given up, or whose session is ended',
+      async ({ books, pending, other }) => {
+        await books.sessions.reconcile(pending, NOTHING);
+        await books.sessions.postpone(other, 1_000);
+        await books.sessions.abandon(other, 'why not');
+        const { attempt } = await openSession(books);
+        await books.sessions.end(attempt.requestId, { actor: 'tester', reason: null, endedUpstream: true });
+      },
+      ['sqlite_autoindex_GuestSession_1 (id=?)'],
+    ],
+  ])('SQLite finds %s by an index, and sorts nothing', async (_what, work, expected) => {
+    const busy = await busyBooks();
+    const plans = await plansOf(busy.books.db, () => work(busy));
+    expectNoScan(plans);
+    const steps = plans.flatMap(({ plan }) => plan).join('; ');
+    for (const search of expected) expect(steps).toContain(search);
+  });
 });

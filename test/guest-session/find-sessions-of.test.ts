@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { findSessionsOf, type Suspect } from '../../src/guest-session/find-sessions-of.js';
+import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
+import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
+import { attemptFor, openBooks, openSession, success } from '../store/ledger.js';
+
+const MINUTE_MS = 60_000;
+/** CXone's clock may be so far behind ours. */
+const SKEW_MS = 5_000;
+
+/** A tenant and our books; sessions are opened there as an attempt of ours does, or as others do. */
+async function start(tenant: CxoneSandboxOptions = {}) {
+  const { sandbox, client } = await startClient({ sandbox: tenant });
+  const books = await openBooks();
+  const ports = { cxone: client, ledger: books.attempts };
+  const suspect: Suspect = {
+    requestId: randomUUID(),
+    guestId: GUEST,
+    openedAt: new Date(),
+    sessionId: null,
+    known: null,
+    mayGuess: true,
+  };
+  return {
+    sandbox,
+    client,
+    books,
+    suspect,
+    post: async (requestId = suspect.requestId) =>
+      (await client.createSession(payloadOf(requestId), inTime(), stepsThat())).sessionId,
+    find: async (change: Partial<Suspect> = {}) =>
+      (await findSessionsOf({ ...suspect, ...change }, inTime(), ports)).map(({ sessionId }) => sessionId),
+  };
+}
+
+const isUnknown = { code: 'OUTCOME_UNKNOWN', retryable: false };
+const ago = (ms: number) => new Date(Date.now() - ms);
+
+describe('where CXone repeats request ids', () => {
+  it('the sessions of an attempt are those that carry its own', async () => {
+    const { sandbox, post, find } = await start();
+    sandbox.addSession(GUEST);
+    await post(randomUUID());
+    expect(await find()).toEqual([]);
+    const first = await post();
+    expect(await find()).toEqual([first]);
+    expect(await find({ mayGuess: false })).toEqual([first]);
+  });
+
+  it('there are two when a POST that was given up for lost has arrived late', async () => {
+    const { post, find } = await start();
+    const [first, second] = [await post(), await post()];
+    expect(await find()).toEqual([first, second]);
+  });
+
+  it('one that is over is none', async () => {
+    const { sandbox, post, find } = await start();
+    sandbox.endSession(await post());
+    expect(await find()).toEqual([]);
+  });
+
+  it('a session without one is not ours, once a list has shown any', async () => {
+    const { sandbox, post, find } = await start();
+    const foreign = sandbox.addSession(GUEST);
+    const other = await post(randomUUID());
+    expect(await find()).toEqual([]);
+
+    sandbox.endSession(other);
+    expect(await find()).toEqual([]);
+    expect(sandbox.sessions(GUEST)).toMatchObject([{ sessionId: foreign.sessionId }]);
+  });
+});
+
+describe('where CXone does not repeat request ids', () => {
+  const TENANT = { echoAttributes: false };
+
+  it('the one session that appeared since is taken for the attempt’s own', async () => {
+    const { post, find } = await start(TENANT);
+    expect(await find()).toEqual([]);
+    const own = await post();
+    expect(await find()).toEqual([own]);
+    expect(await find({ known: [] })).toEqual([own]);
+  });
+
+  it('a session that was there before is not: by what was known then, or by its time', async () => {
+    const { sandbox, client, find } = await start(TENANT);
+    sandbox.addSession(GUEST);
+    const known = await client.listActiveSessions(GUEST, inTime());
+    if (known === 'SKIPPED') throw new Error('the list was refused');
+    expect(await find({ known })).toEqual([]);
+    expect(await find({ openedAt: new Date(Date.now() + SKEW_MS + 1_000) })).toEqual([]);
+  });
+
+  it('but clocks may differ by seconds', async () => {
+    const { post, find } = await start(TENANT);
+    const own = await post();
+    expect(await find({ openedAt: new Date(Date.now() + SKEW_MS - 1_000) })).toEqual([own]);
+  });
+
+  it('one that appeared a minute after it is not either', async () => {
+    const { sandbox, find } = await start(TENANT);
+    const { sessionId } = sandbox.addSession(GUEST);
+    expect(await find({ openedAt: ago(MINUTE_MS + 1_000) })).toEqual([]);
+    expect(await find({ openedAt: ago(MINUTE_MS - 2_000) })).toEqual([sessionId]);
+  });
+
+  it('one that another attempt owns is not, be that live or over', async () => {
+    const { books, post, find } = await start(TENANT);
+    const theirs = success();
+    if (theirs.status !== 'SUCCESS') throw new Error('no success');
+    await openSession(books, GUEST, { ...theirs, created: { ...theirs.created, sessionId: await post(randomUUID()) } });
+    expect(await find()).toEqual([]);
+    const own = await post();
+    expect(await find()).toEqual([own]);
+  });
+
+  it('of two that appeared none is taken: which one it is cannot be told', async () => {
+    const { sandbox, post, find } = await start(TENANT);
+    await post();
+    sandbox.addSession(GUEST);
+    expect(await outcomeOf(find())).toMatchObject({
+      ...isUnknown,
+      detail: 'CXone lists 2 session(s) without a request id, for this attempt and 0 other(s)',
+    });
+  });
+
+  it('while another attempt of the guest has no session yet, none is taken: it may be that one’s', async () => {
+    const { books, suspect, post, find } = await start(TENANT);
+    const rival = attemptFor(GUEST);
+    await books.attempts.reserve(rival.attempt, rival.request);
+    expect(await find()).toEqual([]); // nothing has appeared, for whomsoever
+    const own = await post();
+    expect(await outcomeOf(find())).toMatchObject({ ...isUnknown, detail: expect.stringContaining('1 other(s)') });
+
+    rival.attempt.reserved = true;
+    await books.attempts.close(rival.attempt, success());
+    expect(await find()).toEqual([own]);
+    expect(suspect.sessionId).toBeNull();
+  });
+
+  it('its own reservation is no rival, and neither is another guest’s', async () => {
+    const { books, post, find } = await start(TENANT);
+    const [own, stranger] = [attemptFor(GUEST), attemptFor()];
+    for (const { attempt, request } of [own, stranger]) await books.attempts.reserve(attempt, request);
+    const { requestId } = own.attempt;
+    const sessionId = await post(requestId);
+    expect(await find({ requestId })).toEqual([sessionId]);
+  });
+
+  it('where it gives no times either, it takes what was known before the POST to tell', async () => {
+    const { sandbox, find } = await start(TENANT);
+    const list = (...ids: string[]) => {
+      const items = ids.map((sessionId) => ({ sessionId, guestId: GUEST, status: 'active' }));
+      sandbox.scenarios.clear();
+      sandbox.scenarios.add({ on: 'list', fault: status(200, JSON.stringify({ items })) });
+    };
+    list('cxs_1');
+    expect(await outcomeOf(find())).toMatchObject(isUnknown);
+    const before = { sessionId: 'cxs_1', requestId: null, createdAt: null, expiresAt: null, clientToken: null };
+    list('cxs_1', 'cxs_2');
+    expect(await find({ known: [before] })).toEqual(['cxs_2']);
+    list('cxs_1');
+    expect(await find({ known: [before] })).toEqual([]);
+  });
+
+  it('the session that the books have of it is its own, whenever it was opened and whatever else appeared', async () => {
+    const { sandbox, post, find } = await start(TENANT);
+    const sessionId = await post();
+    sandbox.addSession(GUEST);
+    expect(await find({ sessionId, openedAt: ago(2 * MINUTE_MS) })).toEqual([sessionId]);
+    expect(await find({ sessionId, mayGuess: false })).toEqual([sessionId]);
+  });
+
+  it('nothing is guessed where it may not be', async () => {
+    const { post, find } = await start(TENANT);
+    await post();
+    expect(await find({ mayGuess: false })).toEqual([]);
+  });
+});
+
+it.each([
+  ['cannot be asked', { kind: 'status', status: 500 } as const, 'CXone cannot be asked: CXone answered 500'],
+  ['asks to wait', { kind: 'rate-limit', retryAfter: '3600' } as const, 'CXone cannot be asked: CXone answered 429'],
+  ['gives no list', { kind: 'wrong-shape' } as const, 'CXone cannot be asked: the session list has no readable items'],
+  ['lets nobody list', { kind: 'status', status: 403 } as const, 'CXone does not let us list sessions'],
+])('while CXone %s it is unknown', async (_what, fault, detail) => {
+  const { sandbox, post, find } = await start();
+  await post();
+  sandbox.scenarios.add({ on: 'list', fault });
+  expect(await outcomeOf(find())).toMatchObject({ ...isUnknown, detail: expect.stringContaining(detail) });
+});
