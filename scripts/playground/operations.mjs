@@ -14,6 +14,7 @@ mutation ${name}($input: CreateGuestSessionInput!) {
     requestId
     clientToken
     eventCursor
+    replayed
     session {
       id
       sessionId
@@ -52,6 +53,42 @@ export const operations = [
 # the threshold. CXone is not even asked.`,
     ),
     variables: { input: { ...example, ipMetadata: { isProxy: true, country: 'US' } } },
+  },
+  {
+    query: openSession(
+      'OpenWithKey',
+      `# One intent, one session, however often it is sent:
+# run it twice, and the second answer is the first
+# again, with "replayed": true. A new intent has a new
+# key.`,
+    ),
+    variables: { input: { ...example, idempotencyKey: 'my-first-intent' } },
+  },
+  {
+    query: `# End a session, at CXone and here: put the sessionId
+# of an answer into the variables. Doing it twice
+# changes nothing.
+mutation EndSession($input: EndGuestSessionInput!) {
+  endGuestSession(input: $input) {
+    session {
+      id
+      sessionId
+      status
+      endedAt
+    }
+    upstreamEnded
+    userErrors {
+      code
+      message
+      field
+      stage
+      retryable
+      retryAfterSeconds
+    }
+  }
+}
+`,
+    variables: { input: { sessionId: 'cxs_…', reason: 'the guest closed the window' } },
   },
   {
     query: `# Watch sessions, live: run this, then open one in a
