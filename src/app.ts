@@ -22,6 +22,7 @@ import { attachSubscriptions } from './graphql/subscriptions.js';
 import { createGuestSession } from './guest-session/create-guest-session.js';
 import { Deadline } from './guest-session/deadline.js';
 import { endGuestSession } from './guest-session/end-guest-session.js';
+import { RequestIdEcho } from './guest-session/request-id-echo.js';
 import { settleAttempt } from './guest-session/settle-attempt.js';
 import { UnderWay } from './guest-session/under-way.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
@@ -131,6 +132,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
             ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
             : new SimulatedScorer(),
         cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox, log),
+        echo: new RequestIdEcho(),
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
           instanceId: randomUUID(),
           isAlone: true, // the lock of the database sees to it

@@ -97,7 +97,7 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
   LEDGER_UNAVAILABLE: {
     status: 'FAILED',
     retryable: true,
-    message: 'The request could not be written down, so nothing was done. Try again later.',
+    message: 'The server cannot write to its database at the moment. Try again later.',
   },
 };
 
@@ -115,6 +115,8 @@ export interface AttemptErrorOptions {
   readonly retryAfterSeconds?: number | undefined;
   /** Where it differs from what the code usually means. */
   readonly retryable?: boolean;
+  /** What the public may read, where it differs. */
+  readonly message?: string;
   /** All that is wrong with the input (INVALID_INPUT). */
   readonly problems?: readonly FieldProblem[];
   /** Only errors that carry no credential: foreign errors are translated where they are caught. */
@@ -135,7 +137,7 @@ export class AttemptError extends Error {
     options: AttemptErrorOptions = {},
   ) {
     const meaning = MEANINGS[code];
-    super(meaning.message, { cause: options.cause });
+    super(options.message ?? meaning.message, { cause: options.cause });
     this.status = meaning.status;
     this.retryable = options.retryable ?? meaning.retryable;
     this.retryAfterSeconds = options.retryAfterSeconds;

@@ -24,17 +24,11 @@ export class CxoneClient implements Cxone {
   readonly #tokens: AccessTokens;
   readonly #retry: RetryPolicy;
   readonly #ending = new Map<string, Promise<UpstreamEnd>>();
-  #echoesRequestIds = false;
 
   constructor(exchange: GuardedExchange, tokens: AccessTokens, retry: RetryPolicy) {
     this.#exchange = exchange;
     this.#tokens = tokens;
     this.#retry = retry;
-  }
-
-  /** Told by the lists so far: `routing.attributes.requestId` is a name of ours, which nobody else would fill in. */
-  get echoesRequestIds(): boolean {
-    return this.#echoesRequestIds;
   }
 
   async authenticate(deadline: Deadline): Promise<void> {
@@ -55,9 +49,7 @@ export class CxoneClient implements Cxone {
       if (answer.status === 403 || answer.status === 404) return 'SKIPPED';
       if (answer.status >= 500) throw unavailable(describe(answer), deadline);
       if (!isSuccess(answer)) throw new AttemptError('CXONE_REJECTED', { detail: describe(answer) });
-      const sessions = readSessions(answer, guestId);
-      this.#echoesRequestIds ||= sessions.some(({ requestId }) => requestId !== null);
-      return sessions;
+      return readSessions(answer, guestId);
     });
   }
 

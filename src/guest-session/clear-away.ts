@@ -16,11 +16,12 @@ export async function clearAway(
   deadline: Deadline,
   ports: Ports,
 ): Promise<'ADOPTED' | 'CLEAR'> {
-  const { session, isAnswer } = await settleAttempt(earlier, deadline, ports).catch((error: unknown) => {
+  const { session, isAnswer, surplusLeft } = await settleAttempt(earlier, deadline, ports).catch((error: unknown) => {
     if (!(error instanceof AttemptError)) throw error;
     throw stillThere(earlier.sessionId, error.detail ?? error.message, error.retryAfterSeconds);
   });
   if (isAnswer) return 'ADOPTED';
+  if (surplusLeft) throw stillThere(surplusLeft.sessionId, surplusLeft.why);
   if (session.status !== 'ACTIVE' || session.sessionId === null) return 'CLEAR';
   const end = await endUpstream(session.sessionId, deadline, ports).catch((error: unknown) => {
     if (!(error instanceof AttemptError)) throw error;

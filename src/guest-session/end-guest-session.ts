@@ -39,7 +39,7 @@ export async function endGuestSession(
     session = await find(request, caller, ports);
     stage = 'END';
     if (session.status === 'UNKNOWN') ({ session } = await settleAttempt(session, deadline, ports));
-    if (session.status === 'PENDING') throw new AttemptError('OUTCOME_UNKNOWN', STILL_OPENING);
+    if (session.status === 'PENDING') throw new AttemptError('OUTCOME_UNKNOWN', { detail: 'it is being opened' });
     if (session.status === 'FAILED') throw new AttemptError('NOT_FOUND', { detail: 'it was never opened' });
     if (session.status === 'ACTIVE' && session.sessionId !== null) {
       const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
@@ -48,12 +48,18 @@ export async function endGuestSession(
     }
     return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage };
   } catch (error) {
-    if (error instanceof AttemptError) return { session, endedUpstream: false, error, stage };
+    if (error instanceof AttemptError) return { session, endedUpstream: false, error: notYet(error), stage };
     throw error instanceof InternalError ? error : new InternalError(mintRequestId().id, { cause: error });
   }
 }
 
-const STILL_OPENING = { detail: 'it is being opened', retryable: true, retryAfterSeconds: 1 } as const;
+/** Whoever ends a session has no lost answer of its own: that of the one who opened it is meant. */
+function notYet(error: AttemptError): AttemptError {
+  if (error.code !== 'OUTCOME_UNKNOWN') return error;
+  const { detail, retryAfterSeconds = 1, cause } = error;
+  const message = 'Whether this session was opened cannot be told yet. Try again in a moment.';
+  return new AttemptError('OUTCOME_UNKNOWN', { message, detail, retryAfterSeconds, cause, retryable: true });
+}
 
 function validate({ id, sessionId, reason }: EndGuestSessionRequest): void {
   const problems: FieldProblem[] = [];

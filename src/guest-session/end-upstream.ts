@@ -14,7 +14,7 @@ export interface UpstreamEnding {
 const ENDINGS: Readonly<Record<UpstreamEnd | 'OFF', UpstreamEnding>> = {
   ENDED: { endedUpstream: true, isLive: false, reason: 'CXone has ended it' },
   NOT_THERE: { endedUpstream: false, isLive: false, reason: 'CXone knows of no such live session' },
-  UNSUPPORTED: { endedUpstream: false, isLive: true, reason: 'CXone cannot end sessions (405)' },
+  UNSUPPORTED: { endedUpstream: false, isLive: true, reason: 'CXone cannot end sessions (405 or 501)' },
   OFF: { endedUpstream: false, isLive: true, reason: 'CXONE_END_SESSION is off' },
 };
 

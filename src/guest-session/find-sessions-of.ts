@@ -17,58 +17,77 @@ export interface Suspect {
 
 /** CXone's clock may be this far behind ours. */
 const CLOCK_SKEW_MS = 5_000;
-/** What an attempt opens appears within this time, or not at all. */
-const LATEST_ARRIVAL_MS = 60_000;
+/** What an attempt opens appears so long after its deadline at the latest. */
+const ARRIVAL_MARGIN_MS = 15_000;
 
 /**
  * Looks at CXone which live sessions an attempt has opened: those that carry its request id, usually one or none; more when
- * a POST that was given up for lost has arrived late. Where CXone does not repeat request ids, and if it may be guessed, a
- * session that appeared since the attempt began and that no other attempt owns is taken for its own, provided that there is
- * one such session and no other attempt it could belong to.
+ * a POST that was given up for lost has arrived late. Where CXone is known not to repeat request ids, and if it may be
+ * guessed, a session that appeared while the attempt was at work and that no other attempt owns is taken for its own,
+ * provided that there is one such session and no other attempt it could belong to.
  *
  * @throws AttemptError OUTCOME_UNKNOWN when it cannot be told
  */
 export async function findSessionsOf(
   suspect: Suspect,
   deadline: Deadline,
-  { cxone, ledger }: Pick<Ports, 'cxone' | 'ledger'>,
+  { cxone, ledger, echo, rules }: Pick<Ports, 'cxone' | 'ledger' | 'echo' | 'rules'>,
 ): Promise<readonly UpstreamSession[]> {
   const { requestId, guestId, sessionId: ownId, mayGuess } = suspect;
   const upstream = await list(guestId, deadline, cxone);
-  const ours = upstream.filter((session) => session.requestId === requestId || session.sessionId === ownId);
-  if (ours.length > 0 || !mayGuess || cxone.echoesRequestIds) return ours;
-
-  const appeared = upstream.filter((session) => mayHaveAppeared(session, suspect));
-  const owned = ledger.ownedByOthers(
+  const others = ledger.ownedByOthers(
     requestId,
-    appeared.map(({ sessionId }) => sessionId),
+    upstream.map(({ sessionId }) => sessionId),
   );
-  const candidates = appeared.filter(({ sessionId }) => !owned.has(sessionId));
+  echo.learn(upstream, new Set([...others, ownId]));
+  const ours = upstream.filter((session) => session.requestId === requestId || session.sessionId === ownId);
+  if (ours.length > 0 || !mayGuess || echo.isHeard) return ours;
+
+  const candidates = upstream.filter(
+    (session) => !others.has(session.sessionId) && mayHaveAppeared(session, suspect, rules.createDeadlineMs),
+  );
   if (candidates.length === 0) return [];
+  if (echo.isHeard === null) await listenElsewhere(deadline, { cxone, ledger, echo });
+  if (echo.isHeard) return [];
   const rivals = ledger
     .heldPlaces(guestId)
     .filter((place) => place.requestId !== requestId && place.sessionId === null);
   const isDatable = suspect.known !== null || candidates[0]?.createdAt !== null;
-  if (candidates.length === 1 && rivals.length === 0 && isDatable) return candidates;
+  const isOnlyOne = candidates.length === 1 && rivals.length === 0;
+  if (isOnlyOne && isDatable && echo.isHeard === false) return candidates;
   throw unknown(
     `CXone lists ${candidates.length} session(s) without a request id, for this attempt and ${rivals.length} other(s)`,
   );
 }
 
+/** Lists the guest of some live session of ours, to hear whether CXone repeats request ids. */
+async function listenElsewhere(
+  deadline: Deadline,
+  { cxone, ledger, echo }: Pick<Ports, 'cxone' | 'ledger' | 'echo'>,
+): Promise<void> {
+  const live = ledger.someLiveSession();
+  if (live) echo.learn(await list(live.guestId, deadline, cxone), new Set([live.sessionId]));
+}
+
 /** Whether a session that does not say whose it is can have come from the attempt. */
-function mayHaveAppeared({ sessionId, requestId, createdAt }: UpstreamSession, { openedAt, known }: Suspect): boolean {
+function mayHaveAppeared(
+  { sessionId, requestId, createdAt }: UpstreamSession,
+  { openedAt, known }: Suspect,
+  deadlineMs: number,
+): boolean {
   if (requestId !== null || known?.some((session) => session.sessionId === sessionId)) return false;
   const ageMs = createdAt === null ? 0 : createdAt.getTime() - openedAt.getTime();
-  return ageMs >= -CLOCK_SKEW_MS && ageMs <= LATEST_ARRIVAL_MS;
+  return ageMs >= -CLOCK_SKEW_MS && ageMs <= deadlineMs + ARRIVAL_MARGIN_MS;
 }
 
 async function list(guestId: GuestId, deadline: Deadline, cxone: Ports['cxone']): Promise<readonly UpstreamSession[]> {
   const upstream = await cxone.listActiveSessions(guestId, deadline).catch((error: unknown) => {
-    if (error instanceof AttemptError) throw unknown(`CXone cannot be asked: ${error.detail ?? error.message}`);
-    throw error;
+    if (!(error instanceof AttemptError)) throw error;
+    throw unknown(`CXone cannot be asked: ${error.detail ?? error.message}`, error.retryAfterSeconds);
   });
   if (upstream === 'SKIPPED') throw unknown('CXone does not let us list sessions');
   return upstream;
 }
 
-const unknown = (detail: string): AttemptError => new AttemptError('OUTCOME_UNKNOWN', { detail });
+const unknown = (detail: string, retryAfterSeconds?: number): AttemptError =>
+  new AttemptError('OUTCOME_UNKNOWN', { detail, retryAfterSeconds });

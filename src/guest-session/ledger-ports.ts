@@ -45,6 +45,8 @@ export interface Finding {
   readonly session: UpstreamSession | null;
   /** Sessions beside it that had to be ended. */
   readonly surplus: readonly string[];
+  /** Whether there are others that could not be: then it is looked at again. */
+  readonly isSurplusLeft?: boolean;
 }
 
 /** What has become of an attempt. */
@@ -82,6 +84,8 @@ export interface AttemptLedger {
   heldPlaces(guestId: GuestId): readonly HeldPlace[];
   /** Which of these sessions of CXone belong to an attempt other than this one. */
   ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string>;
+  /** A session of ours that is live, of whichever guest; null where there is none. */
+  someLiveSession(): { readonly guestId: GuestId; readonly sessionId: string } | null;
   /** Writes the outcome: session, audit entry, lifecycle event, outbox row, metrics and what the idempotency key stands for. */
   close(attempt: Attempt, outcome: Outcome): Promise<Closed>;
   /** Goes on trying to write an outcome that could not be written, for as long as the process lives. */

@@ -22,12 +22,13 @@ const LIST_LAG_MS = 2_000;
 export async function lookUpstream(
   guestId: GuestId,
   deadline: Deadline,
-  { cxone, ledger, sessions }: Pick<Ports, 'cxone' | 'ledger' | 'sessions'>,
+  { cxone, ledger, sessions, echo }: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'echo'>,
 ): Promise<UpstreamLook> {
   // Read before CXone is asked: what is opened in between is in CXone's list or not, and must not be missed in it.
   const held = ledger.heldPlaces(guestId);
   const upstream = await cxone.listActiveSessions(guestId, deadline);
   if (upstream === 'SKIPPED') return { upstream, ended: 0 };
+  echo.learn(upstream, new Set(held.map(({ sessionId }) => sessionId)));
   const listed = new Set(upstream.map(({ sessionId }) => sessionId));
   const gone = held.filter((place) => isMissable(place) && !listed.has(place.sessionId ?? ''));
   for (const { requestId } of gone) {

@@ -1,6 +1,7 @@
 import type { AttemptError, ErrorCode, InternalError, PipelineStage, RefusalStatus } from '../errors.js';
 import type { Deadline } from './deadline.js';
 import type { AttemptLedger, IntentLedger, SessionLedger } from './ledger-ports.js';
+import type { RequestIdEcho } from './request-id-echo.js';
 
 export const Channel = { WEBCHAT: 'WEBCHAT', SMS: 'SMS', WHATSAPP: 'WHATSAPP' } as const;
 export type Channel = keyof typeof Channel;
@@ -159,8 +160,6 @@ export type UpstreamEnd = 'ENDED' | 'NOT_THERE' | 'UNSUPPORTED';
 
 /** CXone. Every method throws AttemptError and nothing else, and none of them carries a credential. */
 export interface Cxone {
-  /** True once a list has shown a request id of ours: then a session without one is not ours. */
-  readonly echoesRequestIds: boolean;
   /** Makes sure of a bearer token before anything depends on it. */
   authenticate(deadline: Deadline): Promise<void>;
   /** The guest's live sessions, or `SKIPPED` where CXone does not let us ask (403, 404). */
@@ -217,6 +216,8 @@ export interface GuestSessionRecord {
 export interface Ports {
   readonly scorer: RiskScorer;
   readonly cxone: Cxone;
+  /** Remembers, from list to list. */
+  readonly echo: RequestIdEcho;
   readonly intents: IntentLedger;
   readonly ledger: AttemptLedger;
   readonly sessions: SessionLedger;

@@ -4,6 +4,12 @@ import { findSessionsOf } from './find-sessions-of.js';
 import type { Settlement } from './ledger-ports.js';
 import type { GuestId, GuestSessionRecord, Ports, UpstreamSession } from './ports.js';
 
+/** What has become of an attempt, and what goes on at CXone beside it. */
+export interface SettledAttempt extends Settlement {
+  /** A surplus session that cannot be ended, and why; null where there is none. */
+  readonly surplusLeft: { readonly sessionId: string; readonly why: string } | null;
+}
+
 /**
  * Finds out at CXone what has become of an attempt that was interrupted or whose answer was lost, and writes it down. An
  * attempt has one session at most: what a POST has opened beside it, arriving late, is ended.
@@ -13,8 +19,8 @@ import type { GuestId, GuestSessionRecord, Ports, UpstreamSession } from './port
 export async function settleAttempt(
   attempt: GuestSessionRecord,
   deadline: Deadline,
-  ports: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'rules' | 'log'>,
-): Promise<Settlement> {
+  ports: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'echo' | 'rules' | 'log'>,
+): Promise<SettledAttempt> {
   const { id: requestId, createdAt: openedAt, sessionId } = attempt;
   const guestId = attempt.guestId as GuestId;
   // What is surplus is ended: only the sessions that say whose they are may be taken for that.
@@ -22,14 +28,20 @@ export async function settleAttempt(
   const ours = await findSessionsOf(suspect, deadline, ports);
   const kept = sessionToKeep(attempt, ours);
   const surplus: string[] = [];
+  let surplusLeft: SettledAttempt['surplusLeft'] = null;
   for (const { sessionId } of ours) {
     if (sessionId === kept?.sessionId) continue;
     const end = await endUpstream(sessionId, deadline, ports);
     // Its place stays taken all the same: CXone lists it, and what CXone lists is counted.
-    if (end.isLive) ports.log.warn({ requestId, sessionId, why: end.reason }, 'a surplus session cannot be ended');
-    else surplus.push(sessionId);
+    if (!end.isLive) {
+      surplus.push(sessionId);
+      continue;
+    }
+    surplusLeft = { sessionId, why: end.reason };
+    ports.log.warn({ requestId, ...surplusLeft }, 'a surplus session cannot be ended');
   }
-  return ports.sessions.reconcile(attempt, { session: kept, surplus });
+  const isSurplusLeft = surplusLeft !== null;
+  return { ...(await ports.sessions.reconcile(attempt, { session: kept, surplus, isSurplusLeft })), surplusLeft };
 }
 
 /** Only an attempt that may still have a session keeps one; preferably the one that the books know, or one with its token. */

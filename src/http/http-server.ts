@@ -138,8 +138,16 @@ function requestHeaders(headers: IncomingHttpHeaders): RequestHeaders {
   const { authorization } = headers;
   const key = headers['idempotency-key'];
   const text = Array.isArray(key) ? key.join(', ') : key;
-  // The draft of the header (draft-ietf-httpapi-idempotency-key-header) makes it a quoted string; most clients send it bare.
-  return { authorization, idempotencyKey: text?.trim().replace(/^"(.*)"$/, '$1') ?? null };
+  return { authorization, idempotencyKey: text === undefined ? null : unquoted(text.trim()) };
+}
+
+/**
+ * The draft of the header (draft-ietf-httpapi-idempotency-key-header) makes it a quoted string, as in RFC 9651 §3.3.3; most
+ * clients send it bare.
+ */
+function unquoted(text: string): string {
+  const [, quoted] = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text) ?? [];
+  return quoted === undefined ? text : quoted.replace(/\\(.)/g, '$1');
 }
 
 const urlOf = ({ address, family, port }: AddressInfo): string =>

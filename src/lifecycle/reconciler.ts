@@ -1,4 +1,5 @@
 import type { GuestSessionRecord } from '../guest-session/ports.js';
+import { steadyNow } from '../guest-session/steady-clock.js';
 
 const INTERVAL_MS = 1_000;
 const BATCH_SIZE = 20;
@@ -57,12 +58,16 @@ export class Reconciler implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    const due = (await this.#unsettled.due(BATCH_SIZE)).filter(({ id }) => !this.#unsettled.isUnderWay(id));
-    const next = due.values();
-    const worker = async () => {
-      for (const attempt of next) if (!this.#isStopping) await this.#settle(attempt);
-    };
-    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    for (let isMore = true; isMore && !this.#isStopping; ) {
+      const due = await this.#unsettled.due(BATCH_SIZE);
+      const abandoned = due.filter(({ id }) => !this.#unsettled.isUnderWay(id));
+      const next = abandoned.values();
+      const worker = async () => {
+        for (const attempt of next) if (!this.#isStopping) await this.#settle(attempt);
+      };
+      await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+      isMore = due.length === BATCH_SIZE && abandoned.length > 0;
+    }
   }
 
   async #settle(attempt: GuestSessionRecord): Promise<void> {
@@ -71,7 +76,7 @@ export class Reconciler implements AsyncDisposable {
       await this.#unsettled.settle(attempt);
       this.#log.info({ requestId, was: status }, 'looked up at CXone what has become of an attempt');
     } catch (error) {
-      const ageMs = Date.now() - attempt.createdAt.getTime();
+      const ageMs = steadyNow().getTime() - attempt.createdAt.getTime();
       this.#log.warn({ err: error, requestId }, 'what has become of an attempt cannot be told yet');
       if (ageMs > GIVE_UP_MS) await this.#unsettled.abandon(attempt, 'CXone could not be asked within an hour');
       else await this.#unsettled.postpone(attempt, Math.min(Math.max(LEAST_WAIT_MS, ageMs / 2), MOST_WAIT_MS));

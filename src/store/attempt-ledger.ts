@@ -5,6 +5,7 @@ import type { Attempt } from '../guest-session/attempt.js';
 import { type AttemptEnding, endingOf, recordOf } from '../guest-session/attempt-ending.js';
 import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-ports.js';
 import type { GuestId, Outcome, ValidRequest } from '../guest-session/ports.js';
+import { steadyNow } from '../guest-session/steady-clock.js';
 import { HOLDS_A_PLACE } from './attempt-commands.js';
 import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
@@ -12,7 +13,6 @@ import type { NewSessionEvent } from './ledger-transaction.js';
 import type { Outbox } from './outbox.js';
 import { FIRST_LATE_LOOK_MS } from './session-ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
 
 /** What an attempt may need beyond its deadline to be closed; a lease that is longer past than this belongs to a dead one. */
@@ -104,6 +104,11 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string> {
     const sql = 'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?';
     return new Set(sessionIds.filter((sessionId) => this.#reader.get(sql, sessionId, requestId)));
+  }
+
+  someLiveSession(): { readonly guestId: GuestId; readonly sessionId: string } | null {
+    const sql = `SELECT "guestId", "sessionId" FROM "GuestSession" WHERE "status" = 'ACTIVE' ORDER BY "id" DESC LIMIT 1`;
+    return this.#reader.get<{ guestId: GuestId; sessionId: string }>(sql) ?? null;
   }
 
   async close(attempt: Attempt, outcome: Outcome): Promise<Closed> {

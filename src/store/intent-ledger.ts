@@ -5,10 +5,10 @@ import type { Attempt } from '../guest-session/attempt.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord, Outcome, ValidRequest } from '../guest-session/ports.js';
+import { steadyNow } from '../guest-session/steady-clock.js';
 import { keyIdOf, missingKey } from './encryption-key.js';
 import type { KeyClaimResult } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
-import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
 
 /** What an attempt may need beyond its deadline to be closed. */

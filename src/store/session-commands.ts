@@ -1,3 +1,4 @@
+import type { SessionStatus } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
 import { answerKey, isAnswerToKey, purgeToken, releaseKey } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
@@ -40,6 +41,8 @@ export interface Reconciliation {
   readonly id: string;
   /** Of the event that tells of it. */
   readonly eventId: string;
+  /** What the books said when CXone was asked. */
+  readonly was: SessionStatus;
   /** The session that it has opened, if any. */
   readonly found: {
     readonly sessionId: string;
@@ -62,6 +65,8 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
   const session = sessionRow(transaction.db, reconciliation.id);
   if (!session) return false;
   if (reconciliation.surplus.length > 0) auditSurplus(transaction, session, reconciliation.surplus);
+  // Who was faster may have seen more: a session that came after we had looked must not be taken for one that is gone.
+  if (session.status !== reconciliation.was) return isAnswerToKey(transaction, session);
   const isOpen = session.status === 'PENDING' || session.status === 'UNKNOWN';
   if (isOpen && reconciliation.found) return establish(transaction, session, reconciliation, reconciliation.found);
   if (isOpen) {
@@ -81,7 +86,7 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
   } else if (session.status !== 'ACTIVE' && lookAgainAt === null) {
     releaseKey(transaction, session, { isUnsettled: false });
   }
-  return isAnswerToKey(transaction, session); // somebody else may have been faster
+  return isAnswerToKey(transaction, session);
 }
 
 function establish(
@@ -94,7 +99,7 @@ function establish(
   closeInterrupted(transaction, before, sessionId, reason);
   transaction.db.run(
     `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?,
-       "attempts" = max("attempts", 1) WHERE "id" = ?`,
+       "attempts" = max("attempts", 1), "failureCode" = NULL WHERE "id" = ?`,
     sessionId,
     expiresAt,
     expiresAt,
@@ -181,7 +186,7 @@ export function postponeReconciliation(
   db.run('UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "id" = ? AND "reconcileAt" IS NOT NULL', until, id);
 }
 
-/** Ends the leases of attempts that an earlier process had under way: it is gone, since there is one process to a file. */
+/** Makes due what an earlier process has left open, leases of its attempts included: there is one process to a file. */
 export function releaseAbandonedAttempts({ db }: LedgerTransaction, { now }: { readonly now: Date }): number {
-  return db.run(`UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "status" = 'PENDING'`, now);
+  return db.run(`UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "reconcileAt" IS NOT NULL`, now);
 }

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
+import { steadyNow } from '../guest-session/steady-clock.js';
 import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
 import type { Ledger } from './ledger.js';
 import type { Outbox } from './outbox.js';
@@ -8,7 +9,6 @@ import type { NewDelivery } from './outbox-commands.js';
 import { IS_DUE_FOR_RECONCILIATION } from './session-commands.js';
 import type { SessionReader } from './session-reader.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { steadyNow } from './steady-clock.js';
 import type { TokenCipher } from './token-cipher.js';
 
 /** After so long a POST that was given up for lost has arrived, or will not any more. */
@@ -46,7 +46,7 @@ export class SqliteSessionLedger implements SessionLedger {
     return this.#sessions.bySessionId(sessionId);
   }
 
-  async reconcile(attempt: GuestSessionRecord, { session, surplus }: Finding): Promise<Settlement> {
+  async reconcile(attempt: GuestSessionRecord, { session, surplus, isSurplusLeft }: Finding): Promise<Settlement> {
     const { id } = attempt;
     const expiresAt = session?.expiresAt ?? attempt.expiresAt ?? new Date(Date.now() + UNCERTAIN_PLACE_MS);
     const token = session?.clientToken ?? null;
@@ -59,10 +59,11 @@ export class SqliteSessionLedger implements SessionLedger {
     const isAnswer = await this.#ledger.execute('reconcileAttempt', {
       id,
       eventId,
+      was: attempt.status,
       found,
       surplus,
       reason: found ? `CXone has the session ${found.sessionId}` : 'CXone has no session of this attempt',
-      lookAgainAt: nextLook(attempt),
+      lookAgainAt: nextLook(attempt, isSurplusLeft),
       delivery: found && token !== null ? this.#deliveryOf(eventId, attempt, found) : null,
     });
     return { session: await this.#current(id), isAnswer };
@@ -77,7 +78,7 @@ export class SqliteSessionLedger implements SessionLedger {
     return this.#current(id);
   }
 
-  /** Makes due what an earlier process had under way. @returns how many attempts */
+  /** Makes due what an earlier process has left open, whatever its clock said. @returns how many attempts */
   releaseAbandoned(): Promise<number> {
     return this.#ledger.execute('releaseAbandonedAttempts', { now: steadyNow() });
   }
@@ -86,7 +87,11 @@ export class SqliteSessionLedger implements SessionLedger {
   async dueForReconciliation(limit: number): Promise<GuestSessionRecord[]> {
     const sql = `SELECT "id" FROM "GuestSession" WHERE ${IS_DUE_FOR_RECONCILIATION} ORDER BY "reconcileAt" LIMIT ?`;
     const due = this.#reader.all<{ id: string }>(sql, steadyNow(), limit);
-    return due.length === 0 ? [] : this.#sessions.byIds(due.map(({ id }) => id));
+    if (due.length === 0) return [];
+    const sessions = new Map(
+      (await this.#sessions.byIds(due.map(({ id }) => id))).map((session) => [session.id, session]),
+    );
+    return due.flatMap(({ id }) => sessions.get(id) ?? []);
   }
 
   /** Puts off the next look at an attempt. */
@@ -123,8 +128,9 @@ export class SqliteSessionLedger implements SessionLedger {
   }
 }
 
-function nextLook({ createdAt }: GuestSessionRecord): Date | null {
-  const ageMs = Math.max(0, Date.now() - createdAt.getTime());
-  if (ageMs > LAST_LATE_LOOK_MS) return null;
-  return new Date(steadyNow().getTime() + Math.max(FIRST_LATE_LOOK_MS, ageMs));
+function nextLook({ createdAt }: GuestSessionRecord, isSurplusLeft = false): Date | null {
+  const nowMs = steadyNow().getTime();
+  const ageMs = Math.max(0, nowMs - createdAt.getTime());
+  if (ageMs > LAST_LATE_LOOK_MS && !isSurplusLeft) return null;
+  return new Date(nowMs + Math.max(FIRST_LATE_LOOK_MS, ageMs));
 }

@@ -48,16 +48,6 @@ test('where CXone echoes neither request ids nor tokens the sessions are listed 
   ]);
 });
 
-test.each([true, false])('whether CXone echoes request ids is known from its lists: %s', async (echoAttributes) => {
-  const { sandbox, client } = await startClient({ sandbox: { echoAttributes } });
-  sandbox.addSession(GUEST);
-  await client.listActiveSessions(GUEST, inTime());
-  expect(client.echoesRequestIds).toBe(false);
-  await client.createSession(payloadOf(), inTime(), stepsThat());
-  await client.listActiveSessions(GUEST, inTime());
-  expect(client.echoesRequestIds).toBe(echoAttributes);
-});
-
 const LIST_ROWS: { what: string; fault: Fault; code: string; gets: number }[] = [
   { what: '400', fault: status(400), code: 'CXONE_REJECTED', gets: 1 },
   { what: '302', fault: status(302), code: 'CXONE_REJECTED', gets: 1 },

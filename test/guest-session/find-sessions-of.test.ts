@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { findSessionsOf, type Suspect } from '../../src/guest-session/find-sessions-of.js';
+import type { Ports } from '../../src/guest-session/ports.js';
+import { RequestIdEcho } from '../../src/guest-session/request-id-echo.js';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
 import { attemptFor, openBooks, openSession, success } from '../store/ledger.js';
 
 const MINUTE_MS = 60_000;
+/** What an attempt opens may appear so long after its deadline. */
+const ARRIVAL_MARGIN_MS = 15_000;
 /** CXone's clock may be so far behind ours. */
 const SKEW_MS = 5_000;
 
@@ -13,7 +17,12 @@ const SKEW_MS = 5_000;
 async function start(tenant: CxoneSandboxOptions = {}) {
   const { sandbox, client } = await startClient({ sandbox: tenant });
   const books = await openBooks();
-  const ports = { cxone: client, ledger: books.attempts };
+  const echo = new RequestIdEcho();
+  // As a list does that has shown a session of ours without its request id.
+  const unnamed = { sessionId: 'cxs_ours', requestId: null, createdAt: null, expiresAt: null, clientToken: null };
+  if (tenant.echoAttributes === false) echo.learn([unnamed], new Set([unnamed.sessionId]));
+  const rules = { createDeadlineMs: MINUTE_MS - ARRIVAL_MARGIN_MS } as Ports['rules'];
+  const ports = { cxone: client, ledger: books.attempts, echo, rules };
   const suspect: Suspect = {
     requestId: randomUUID(),
     guestId: GUEST,
@@ -69,6 +78,32 @@ describe('where CXone repeats request ids', () => {
     sandbox.endSession(other);
     expect(await find()).toEqual([]);
     expect(sandbox.sessions(GUEST)).toMatchObject([{ sessionId: foreign.sessionId }]);
+  });
+});
+
+describe('where no list has shown yet whether CXone repeats request ids', () => {
+  it('a session without one may be anybody’s: none is taken', async () => {
+    const { sandbox, find } = await start();
+    expect(await find()).toEqual([]);
+    sandbox.addSession(GUEST);
+    expect(await outcomeOf(find())).toMatchObject(isUnknown);
+  });
+
+  it('a list that shows a session of ours without one tells that it does not', async () => {
+    const { sandbox, client, books, suspect } = await start({ echoAttributes: false });
+    const ports = {
+      cxone: client,
+      ledger: books.attempts,
+      echo: new RequestIdEcho(),
+      rules: { createDeadlineMs: 1_000 },
+    };
+    const find = () => findSessionsOf(suspect, inTime(), ports as never);
+    const known = await client.createSession(payloadOf(randomUUID()), inTime(), stepsThat());
+    await openSession(books, GUEST, { status: 'SUCCESS', created: known });
+    const lost = await client.createSession(payloadOf(), inTime(), stepsThat());
+    expect(await find()).toMatchObject([{ sessionId: lost.sessionId }]);
+    expect(ports.echo.isHeard).toBe(false);
+    expect(sandbox.sessions(GUEST)).toHaveLength(2);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AttemptError } from '../../src/errors.js';
 import type { Outcome, Ports } from '../../src/guest-session/ports.js';
+import { RequestIdEcho } from '../../src/guest-session/request-id-echo.js';
 import { settleAttempt } from '../../src/guest-session/settle-attempt.js';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
@@ -14,11 +15,16 @@ async function start(outcome: Outcome | null, tenant: CxoneSandboxOptions = {}, 
   const { sandbox, client } = await startClient({ sandbox: tenant });
   const books = await openBooks();
   const warnings: object[] = [];
+  const echo = new RequestIdEcho();
+  // As a list does that has shown a session of ours without its request id.
+  const unnamed = { sessionId: 'cxs_ours', requestId: null, createdAt: null, expiresAt: null, clientToken: null };
+  if (tenant.echoAttributes === false) echo.learn([unnamed], new Set([unnamed.sessionId]));
   const ports = {
+    echo,
     cxone: client,
     ledger: books.attempts,
     sessions: books.sessions,
-    rules: { endsUpstream } as Ports['rules'],
+    rules: { endsUpstream, createDeadlineMs: 15_000 } as Ports['rules'],
     log: { warn: (fields: object) => void warnings.push(fields), error: () => undefined },
   };
   const { attempt, request } = attemptFor(GUEST);
