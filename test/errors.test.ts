@@ -13,7 +13,13 @@ test.each(CODES)('%s says how the attempt ends, whether to try again, and what t
 
 test('our rules reject, all else fails', () => {
   const rejected = CODES.filter((code) => new AttemptError(code).status === 'REJECTED');
-  expect(rejected).toEqual(['INVALID_INPUT', 'FRAUD_BLOCKED', 'CAPACITY_EXCEEDED']);
+  expect(rejected).toEqual([
+    'INVALID_INPUT',
+    'FRAUD_BLOCKED',
+    'CAPACITY_EXCEEDED',
+    'IDEMPOTENCY_CONFLICT',
+    'NOT_FOUND',
+  ]);
 });
 
 test('only what may go better next time is retryable', () => {
@@ -24,6 +30,8 @@ test('only what may go better next time is retryable', () => {
     'CXONE_UNAVAILABLE',
     'FRAUD_CHECK_UNAVAILABLE',
     'DEADLINE_EXCEEDED',
+    'IDEMPOTENCY_IN_FLIGHT',
+    'LEDGER_UNAVAILABLE',
   ]);
 });
 

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { AttemptError } from '../../src/errors.js';
+import type { Outcome } from '../../src/guest-session/ports.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { SessionExpiry } from '../../src/store/expiry.js';
 import { attemptFor, commitsInWal, openBooks, openSession, success } from './ledger.js';
@@ -71,6 +73,41 @@ describe('the expiry of sessions', () => {
     const counts = await Promise.all([expiry.expireDue(10), expiry.expireDue(10)]);
     expect(counts).toEqual([3, 0]);
     expect(books.count('SessionEvent', `"type" = 'SESSION_EXPIRED'`)).toBe(3);
+  });
+
+  it('leaves alone what was ended before its time, and what is not live yet', async () => {
+    const books = await openBooks();
+    const ended = await openSession(books, undefined, ago(1_000));
+    await books.sessions.end(ended.attempt.requestId, { actor: 'x', reason: null, endedUpstream: true });
+    const unknown: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
+    await openSession(books, undefined, unknown);
+    books.db.exec(`UPDATE "GuestSession" SET "expiresAt" = 1`);
+
+    expect(await new SessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
+
+    expect(books.count('GuestSession', `"status" = 'EXPIRED'`)).toBe(0);
+  });
+
+  it('writes a batch whole or not at all', async () => {
+    const books = await openBooks();
+    for (let i = 0; i < 3; i++) await openSession(books, undefined, ago(3_000 - i));
+    const last = books.outside.get<{ id: string }>('SELECT "id" FROM "GuestSession" ORDER BY "expiresAt" DESC');
+    books.db.exec(`CREATE TRIGGER "full" BEFORE INSERT ON "AuditEntry" WHEN NEW."requestId" = '${last?.id}'
+      BEGIN SELECT RAISE(ABORT, 'no more'); END`);
+    const expiry = new SessionExpiry(books.writer, books.db);
+    await expect(expiry.expireDue(10)).rejects.toThrow('no more');
+    expect(books.count('GuestSession', `"status" = 'EXPIRED'`)).toBe(0);
+    books.db.exec('DROP TRIGGER "full"');
+    expect(await expiry.expireDue(10)).toBe(3);
+    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 6 });
+  });
+
+  it('commits nothing when nothing is over', async () => {
+    const books = await openBooks();
+    await openSession(books);
+    const before = commitsInWal(books.path);
+    expect(await new SessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
+    expect(commitsInWal(books.path)).toBe(before);
   });
 
   it('frees the guest’s place', async () => {

@@ -41,6 +41,13 @@ export interface Network extends AsyncDisposable {
 
 /** Starts a network that is gone when the test is over, whether or not the test disposes of it. */
 export async function startNetwork(options: NetworkOptions = {}): Promise<Network> {
+  const network = await startSharedNetwork(options);
+  onTestFinished(() => network[Symbol.asyncDispose]());
+  return network;
+}
+
+/** Starts a network for several tests: whoever has started it disposes of it. */
+export async function startSharedNetwork(options: NetworkOptions = {}): Promise<Network> {
   const directory = options.databaseUrl ? null : await mkdtemp(join(tmpdir(), 'guest-sessions-'));
   const databaseUrl = options.databaseUrl ?? `file:${join(directory ?? '', 'test.db')}`;
   const cxone = await CxoneSandbox.start(options.cxone);
@@ -71,7 +78,7 @@ export async function startNetwork(options: NetworkOptions = {}): Promise<Networ
     await crm[Symbol.asyncDispose]();
     if (directory) await rm(directory, { recursive: true, force: true });
   };
-  const network: Network = {
+  return {
     cxone,
     crm,
     app,
@@ -89,8 +96,6 @@ export async function startNetwork(options: NetworkOptions = {}): Promise<Networ
       return closing;
     },
   };
-  onTestFinished(() => network[Symbol.asyncDispose]());
-  return network;
 }
 
 /** 32 bytes, the same for every server of a run, so that one can go on with another's database. */
@@ -135,7 +140,7 @@ export const SEED_INPUT = {
 export const inputFor = (guestId: string = randomUUID()) => ({ ...SEED_INPUT, guestId });
 
 /** Opens a session and gives the payload. */
-export async function open(network: Network, input: object = inputFor()) {
+export async function open(network: Pick<Network, 'graphql'>, input: object = inputFor()) {
   const { data, errors } = await network.graphql(OPEN, { input });
   if (!data) throw new Error(`createGuestSession gave no data: ${JSON.stringify(errors)}`);
   return data.createGuestSession;
