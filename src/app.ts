@@ -24,6 +24,7 @@ import { Deadline } from './guest-session/deadline.js';
 import { endGuestSession } from './guest-session/end-guest-session.js';
 import { RequestIdEcho } from './guest-session/request-id-echo.js';
 import { settleAttempt } from './guest-session/settle-attempt.js';
+import { SingleFlight } from './guest-session/single-flight.js';
 import { UnderWay } from './guest-session/under-way.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
 import { ExpirySweep } from './lifecycle/expiry-sweep.js';
@@ -133,10 +134,12 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
             : new SimulatedScorer(),
         cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox, log),
         echo: new RequestIdEcho(),
+        settling: new SingleFlight(),
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
           instanceId: randomUUID(),
           isAlone: true, // the lock of the database sees to it
           ttlMs: config.idempotencyTtlHours * 3_600_000,
+          unwritten: () => attemptLedger.unwritten,
           inputKeys,
         }),
         ledger: attemptLedger,
@@ -148,6 +151,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
           createDeadlineMs,
           defaultQueueId: tenant.queueId,
           endsUpstream: tenant.endSession,
+          listLagMs: tenant.listLagMs,
         },
       },
       config.crashAt,
@@ -162,8 +166,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
           due: (limit) => sessionLedger.dueForReconciliation(limit),
           isUnderWay: (requestId) => attemptLedger.isUnderWay(requestId),
           settle: (attempt) => settleAttempt(attempt, new Deadline(createDeadlineMs), ports),
-          postpone: (attempt, waitMs) => sessionLedger.postpone(attempt, waitMs),
-          abandon: (attempt, reason) => sessionLedger.abandon(attempt, reason),
+          postpone: (attempt) => sessionLedger.postpone(attempt),
         },
         log,
       ),

@@ -49,6 +49,8 @@ export interface Config {
     readonly maxConcurrency: number;
     /** Whether sessions are ended at CXone, or here alone. */
     readonly endSession: boolean;
+    /** So far CXone's list may be behind CXone's own answers. */
+    readonly listLagMs: number;
   };
   readonly crm: {
     /** Null: in sandbox mode the embedded receiver, else no webhooks. */
@@ -138,6 +140,7 @@ const environment = z.object({
   CXONE_BREAKER_OPEN_MS: whole(1, 600_000).default(5000),
   CXONE_MAX_CONCURRENCY: whole(1, 1000).default(100),
   CXONE_END_SESSION: z.enum(['on', 'off']).default('on'),
+  CXONE_LIST_LAG_MS: whole(0, 600_000).default(10_000),
   CREATE_DEADLINE_MS: whole(1, 300_000).default(15_000),
   CRM_WEBHOOK_URL: httpUrl.optional(),
   CRM_WEBHOOK_SECRET: webhookSecrets.optional(),
@@ -234,6 +237,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
         breakerOpenMs: env.CXONE_BREAKER_OPEN_MS,
         maxConcurrency: env.CXONE_MAX_CONCURRENCY,
         endSession: env.CXONE_END_SESSION === 'on',
+        listLagMs: env.CXONE_LIST_LAG_MS,
       },
       crm: {
         webhookUrl: env.CRM_WEBHOOK_URL ?? null,

@@ -54,9 +54,14 @@ export class CxoneClient implements Cxone {
   }
 
   async createSession(payload: SessionPayload, deadline: Deadline, steps: CreateSteps): Promise<CreatedSession> {
+    let hasLost = false;
     return retrying(this.#retry, deadline, async () => {
+      // What did not show up at once may have done so during the wait.
+      const late = hasLost ? await steps.findLost() : null;
+      if (late) return late;
       const end = await this.#post(payload, deadline, () => steps.onPost());
       if (!(end instanceof LostAnswer)) return end;
+      hasLost = true;
       const found = await steps.findLost();
       if (found) return found;
       // Nothing was opened, so that the same request may be sent again.

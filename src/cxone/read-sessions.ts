@@ -22,9 +22,10 @@ export function readSessions(answer: Answer, guestId: GuestId): UpstreamSession[
   }
   const sessions = new Map<string, UpstreamSession>();
   for (const { sessionId, guestId: owner, status, createdAt, expiresAt, token, routing } of items) {
-    // A tenant that ignores our query must not have other guests' sessions, or ended ones, counted against this one.
+    // A tenant that ignores our query must not have other guests' sessions, or ended ones, counted against this one. A status
+    // that we do not know is live: to take a session for gone ends it in our books.
     if (typeof owner === 'string' && owner.toLowerCase() !== guestId) continue;
-    if (typeof status === 'string' && status.toLowerCase() !== 'active') continue;
+    if (typeof status === 'string' && OVER.test(status)) continue;
     const requestId = routing?.attributes?.requestId;
     sessions.set(sessionId, {
       sessionId,
@@ -32,10 +33,13 @@ export function readSessions(answer: Answer, guestId: GuestId): UpstreamSession[
       createdAt: readDate(createdAt),
       expiresAt: readDate(expiresAt),
       clientToken: isText(token) ? token : null,
+      namesGuest: typeof owner === 'string',
     });
   }
   return [...sessions.values()];
 }
+
+const OVER = /^(inactive|ended|expired|closed|completed|cancell?ed|terminated|abandoned)$/i;
 
 /** An id that survives every store, header, log and path as it is; a path drops the parts `.` and `..`. */
 const isId = (value: unknown): value is string =>

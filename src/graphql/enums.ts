@@ -65,7 +65,7 @@ register(
     IDEMPOTENCY_CONFLICT: 'The idempotency key was used for another input. Use a new key for a new intent.',
     IDEMPOTENCY_IN_FLIGHT: 'A request with this idempotency key is still at work. Try again with the same key.',
     NOT_FOUND: 'There is no such session, or it was never opened.',
-    LEDGER_UNAVAILABLE: 'The server cannot write to its database, so nothing was opened. Try again later.',
+    LEDGER_UNAVAILABLE: 'The server cannot write to its database. Try again later, with the same idempotency key.',
   },
 );
 

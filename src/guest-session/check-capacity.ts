@@ -34,10 +34,8 @@ export function checkCapacity(
 function placesTakenByOthers(requestId: string, upstream: readonly Listed[], held: readonly Place[]): number {
   const others = held.filter((place) => place.requestId !== requestId);
   const live = others.filter((place) => place.sessionId !== null);
-  const before = held.slice(
-    0,
-    held.findIndex((place) => place.requestId === requestId),
-  );
+  const own = held.findIndex((place) => place.requestId === requestId);
+  const before = held.slice(0, own < 0 ? held.length : own);
   const earlier = before.filter((place) => place.sessionId === null);
 
   const ourSessionIds = new Set(live.map((place) => place.sessionId));

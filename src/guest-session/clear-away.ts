@@ -1,7 +1,7 @@
 import { AttemptError } from '../errors.js';
 import type { Deadline } from './deadline.js';
-import { endUpstream } from './end-upstream.js';
-import type { GuestSessionRecord, Ports } from './ports.js';
+import { endListed } from './end-upstream.js';
+import type { GuestId, GuestSessionRecord, Ports } from './ports.js';
 import { settleAttempt } from './settle-attempt.js';
 
 /**
@@ -16,24 +16,24 @@ export async function clearAway(
   deadline: Deadline,
   ports: Ports,
 ): Promise<'ADOPTED' | 'CLEAR'> {
-  const { session, isAnswer, surplusLeft } = await settleAttempt(earlier, deadline, ports).catch((error: unknown) => {
-    if (!(error instanceof AttemptError)) throw error;
+  try {
+    const { session, isAnswer, surplusLeft } = await settleAttempt(earlier, deadline, ports);
+    if (isAnswer) return 'ADOPTED';
+    if (surplusLeft) throw stillThere(surplusLeft.sessionId, surplusLeft.why);
+    if (session.status === 'PENDING' || session.status === 'UNKNOWN') throw stillThere(null, 'it is not settled');
+    if (session.status !== 'ACTIVE' || session.sessionId === null) return 'CLEAR';
+    const end = await endListed(session.sessionId, session.guestId as GuestId, deadline, ports);
+    if (end.isLive) throw stillThere(session.sessionId, end.reason);
+    await ports.sessions.end(session.id, {
+      actor: 'retry',
+      reason: 'its token was lost with the answer, and the caller has asked again',
+      endedUpstream: end.endedUpstream,
+    });
+    return 'CLEAR';
+  } catch (error) {
+    if (!(error instanceof AttemptError) || error.code === 'OUTCOME_UNKNOWN') throw error;
     throw stillThere(earlier.sessionId, error.detail ?? error.message, error.retryAfterSeconds);
-  });
-  if (isAnswer) return 'ADOPTED';
-  if (surplusLeft) throw stillThere(surplusLeft.sessionId, surplusLeft.why);
-  if (session.status !== 'ACTIVE' || session.sessionId === null) return 'CLEAR';
-  const end = await endUpstream(session.sessionId, deadline, ports).catch((error: unknown) => {
-    if (!(error instanceof AttemptError)) throw error;
-    throw stillThere(session.sessionId, error.detail ?? error.message, error.retryAfterSeconds);
-  });
-  if (end.isLive) throw stillThere(session.sessionId, end.reason);
-  await ports.sessions.end(session.id, {
-    actor: 'retry',
-    reason: 'its token was lost with the answer, and the caller has asked again',
-    endedUpstream: end.endedUpstream,
-  });
-  return 'CLEAR';
+  }
 }
 
 const stillThere = (sessionId: string | null, why: string, retryAfterSeconds?: number): AttemptError =>

@@ -4,6 +4,7 @@ import { endUpstream } from './end-upstream.js';
 import type { Caller, EndGuestSessionRequest, GuestSessionRecord, Ports } from './ports.js';
 import { mintRequestId } from './request-id.js';
 import { settleAttempt } from './settle-attempt.js';
+import { isPrintable } from './validate-request.js';
 
 /** What came of ending a session. */
 export interface EndConclusion {
@@ -18,7 +19,6 @@ export interface EndConclusion {
 }
 
 const MAX_REASON_LENGTH = 200;
-const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]+$/u;
 
 /**
  * Ends one guest session: at CXone, and then in the books, which frees its place. To end a session that is over changes
@@ -43,8 +43,8 @@ export async function endGuestSession(
     if (session.status === 'FAILED') throw new AttemptError('NOT_FOUND', { detail: 'it was never opened' });
     if (session.status === 'ACTIVE' && session.sessionId !== null) {
       const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
-      const reason = [request.reason?.trim(), endedUpstream ? null : how].filter(Boolean).join('; ') || null;
-      session = await ports.sessions.end(session.id, { actor: caller.name, reason, endedUpstream });
+      const end = { actor: caller.name, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
+      session = await ports.sessions.end(session.id, { ...end, endedUpstream });
     }
     return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage };
   } catch (error) {
@@ -66,7 +66,7 @@ function validate({ id, sessionId, reason }: EndGuestSessionRequest): void {
   if ((id == null) === (sessionId == null)) {
     problems.push({ field: ['input', 'id'], message: 'must be given, or else sessionId: one of the two' });
   }
-  if (reason != null && (reason.length > MAX_REASON_LENGTH || !PRINTABLE.test(reason))) {
+  if (reason != null && !isPrintable(reason, MAX_REASON_LENGTH)) {
     const message = `must be 1 to ${MAX_REASON_LENGTH} printable characters`;
     problems.push({ field: ['input', 'reason'], message });
   }

@@ -1,5 +1,5 @@
 import type { Deadline } from './deadline.js';
-import type { Ports, UpstreamEnd } from './ports.js';
+import type { GuestId, Ports, UpstreamEnd } from './ports.js';
 
 /** What came of ending a session at CXone. */
 export interface UpstreamEnding {
@@ -28,4 +28,21 @@ export async function endUpstream(
   { cxone, rules }: Pick<Ports, 'cxone' | 'rules'>,
 ): Promise<UpstreamEnding> {
   return ENDINGS[rules.endsUpstream ? await cxone.endSession(sessionId, deadline) : 'OFF'];
+}
+
+/**
+ * The same for a session that CXone has just listed. Some tenants have no such route and answer 404: what they go on listing
+ * is live, whatever they say.
+ */
+export async function endListed(
+  sessionId: string,
+  guestId: GuestId,
+  deadline: Deadline,
+  ports: Pick<Ports, 'cxone' | 'rules'>,
+): Promise<UpstreamEnding> {
+  const end = await endUpstream(sessionId, deadline, ports);
+  if (end.isLive || end.endedUpstream) return end;
+  const upstream = await ports.cxone.listActiveSessions(guestId, deadline);
+  const isListed = upstream === 'SKIPPED' || upstream.some((session) => session.sessionId === sessionId);
+  return isListed ? { ...end, isLive: true, reason: 'CXone denies it, and goes on listing it' } : end;
 }

@@ -15,10 +15,11 @@ export interface Suspect {
   readonly mayGuess: boolean;
 }
 
-/** CXone's clock may be this far behind ours. */
-const CLOCK_SKEW_MS = 5_000;
-/** What an attempt opens appears so long after its deadline at the latest. */
+/** What an attempt opens appears so long after its deadline at the latest, and CXone's clock may be this far off. */
 const ARRIVAL_MARGIN_MS = 15_000;
+const CLOCK_SKEW_MS = 5_000;
+/** Clocks that are further apart than usual make it unclear, where further still they would make everything so. */
+const WIDEST_SKEW_MS = 60_000;
 
 /**
  * Looks at CXone which live sessions an attempt has opened: those that carry its request id, usually one or none; more when
@@ -35,28 +36,30 @@ export async function findSessionsOf(
 ): Promise<readonly UpstreamSession[]> {
   const { requestId, guestId, sessionId: ownId, mayGuess } = suspect;
   const upstream = await list(guestId, deadline, cxone);
-  const others = ledger.ownedByOthers(
-    requestId,
-    upstream.map(({ sessionId }) => sessionId),
-  );
-  echo.learn(upstream, new Set([...others, ownId]));
+  const ids = upstream.map(({ sessionId }) => sessionId);
+  echo.learn(upstream, new Set([...ledger.ownedByOthers(requestId, ids), ownId]));
   const ours = upstream.filter((session) => session.requestId === requestId || session.sessionId === ownId);
   if (ours.length > 0 || !mayGuess || echo.isHeard) return ours;
 
-  const candidates = upstream.filter(
-    (session) => !others.has(session.sessionId) && mayHaveAppeared(session, suspect, rules.createDeadlineMs),
-  );
-  if (candidates.length === 0) return [];
+  const nameless = upstream.filter((session) => session.requestId === null && !isKnown(session, suspect));
+  if (nameless.length === 0) return [];
   if (echo.isHeard === null) await listenElsewhere(deadline, { cxone, ledger, echo });
   if (echo.isHeard) return [];
-  const rivals = ledger
-    .heldPlaces(guestId)
-    .filter((place) => place.requestId !== requestId && place.sessionId === null);
-  const isDatable = suspect.known !== null || candidates[0]?.createdAt !== null;
-  const isOnlyOne = candidates.length === 1 && rivals.length === 0;
-  if (isOnlyOne && isDatable && echo.isHeard === false) return candidates;
+  // First who could own it, then who does: whoever is closed in between is seen to own it.
+  const rivals = ledger.countOpen(guestId, requestId);
+  const others = ledger.ownedByOthers(requestId, ids);
+  const candidates = nameless.filter(
+    (session) => !others.has(session.sessionId) && timeliness(session, suspect, rules.createDeadlineMs) !== 'NEVER',
+  );
+  if (candidates.length === 0) return [];
+  const [candidate] = candidates;
+  const isSure =
+    candidate?.namesGuest &&
+    timeliness(candidate, suspect, rules.createDeadlineMs) === 'IN_TIME' &&
+    echo.isHeard === false;
+  if (isSure && candidates.length === 1 && rivals === 0) return candidates;
   throw unknown(
-    `CXone lists ${candidates.length} session(s) without a request id, for this attempt and ${rivals.length} other(s)`,
+    `CXone lists ${candidates.length} session(s) without a request id, for this attempt and ${rivals} other(s)`,
   );
 }
 
@@ -69,15 +72,22 @@ async function listenElsewhere(
   if (live) echo.learn(await list(live.guestId, deadline, cxone), new Set([live.sessionId]));
 }
 
-/** Whether a session that does not say whose it is can have come from the attempt. */
-function mayHaveAppeared(
-  { sessionId, requestId, createdAt }: UpstreamSession,
+const isKnown = ({ sessionId }: UpstreamSession, { known }: Suspect): boolean =>
+  known?.some((session) => session.sessionId === sessionId) ?? false;
+
+/** Whether a session that does not say whose it is appeared while the attempt was at work. */
+function timeliness(
+  { createdAt }: UpstreamSession,
   { openedAt, known }: Suspect,
   deadlineMs: number,
-): boolean {
-  if (requestId !== null || known?.some((session) => session.sessionId === sessionId)) return false;
-  const ageMs = createdAt === null ? 0 : createdAt.getTime() - openedAt.getTime();
-  return ageMs >= -CLOCK_SKEW_MS && ageMs <= deadlineMs + ARRIVAL_MARGIN_MS;
+): 'IN_TIME' | 'PERHAPS' | 'NEVER' {
+  // What was not there before the POST has appeared since, whatever the clocks say.
+  if (known !== null) return 'IN_TIME';
+  if (createdAt === null) return 'PERHAPS';
+  const ageMs = createdAt.getTime() - openedAt.getTime();
+  const latestMs = deadlineMs + ARRIVAL_MARGIN_MS;
+  if (ageMs >= -CLOCK_SKEW_MS && ageMs <= latestMs) return 'IN_TIME';
+  return ageMs >= -WIDEST_SKEW_MS && ageMs <= latestMs + WIDEST_SKEW_MS ? 'PERHAPS' : 'NEVER';
 }
 
 async function list(guestId: GuestId, deadline: Deadline, cxone: Ports['cxone']): Promise<readonly UpstreamSession[]> {

@@ -43,10 +43,8 @@ export type Recognition =
 export interface Finding {
   /** Null where there is none. */
   readonly session: UpstreamSession | null;
-  /** Sessions beside it that had to be ended. */
-  readonly surplus: readonly string[];
-  /** Whether there are others that could not be: then it is looked at again. */
-  readonly isSurplusLeft?: boolean;
+  /** Whether there are others beside it: then it is looked at again. */
+  readonly hasSurplus: boolean;
 }
 
 /** What has become of an attempt. */
@@ -58,8 +56,10 @@ export interface Settlement {
 
 /** Why and how a session was ended. */
 export interface SessionEnd {
-  /** For operations and the event stream. */
+  /** For everybody who sees the session's events. */
   readonly reason: string | null;
+  /** For operations. */
+  readonly detail?: string | null;
   /** Who wanted it. */
   readonly actor: string;
   readonly endedUpstream: boolean;
@@ -84,6 +84,8 @@ export interface AttemptLedger {
   heldPlaces(guestId: GuestId): readonly HeldPlace[];
   /** Which of these sessions of CXone belong to an attempt other than this one. */
   ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string>;
+  /** How many attempts of the guest, other than this one, may have a session that the books do not know. */
+  countOpen(guestId: GuestId, exceptRequestId: string): number;
   /** A session of ours that is live, of whichever guest; null where there is none. */
   someLiveSession(): { readonly guestId: GuestId; readonly sessionId: string } | null;
   /** Writes the outcome: session, audit entry, lifecycle event, outbox row, metrics and what the idempotency key stands for. */
@@ -101,8 +103,8 @@ export interface SessionLedger {
    * @returns how it stands then: also when somebody else was faster
    */
   reconcile(attempt: GuestSessionRecord, finding: Finding): Promise<Settlement>;
-  /** Gives up finding out, and frees the place. */
-  abandon(attempt: GuestSessionRecord, reason: string): Promise<void>;
+  /** Writes down that sessions which an attempt had opened beside its own are over. */
+  recordSurplus(id: string, sessionIds: readonly string[]): Promise<void>;
   /** Ends a session in the books. @returns the session as it stands then: also when it was over before */
   end(id: string, end: SessionEnd): Promise<GuestSessionRecord>;
 }

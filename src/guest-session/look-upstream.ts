@@ -10,9 +10,6 @@ export interface UpstreamLook {
   readonly ended: number;
 }
 
-/** CXone's list may be this far behind CXone's own answers: a session that is younger is not missed. */
-const LIST_LAG_MS = 2_000;
-
 /**
  * Lists the guest's live sessions at CXone. Those of ours that CXone lists no longer have been ended there, by an agent for
  * instance: they are ended in the books as well, and their places are free.
@@ -22,7 +19,7 @@ const LIST_LAG_MS = 2_000;
 export async function lookUpstream(
   guestId: GuestId,
   deadline: Deadline,
-  { cxone, ledger, sessions, echo }: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'echo'>,
+  { cxone, ledger, sessions, echo, rules }: Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'echo' | 'rules'>,
 ): Promise<UpstreamLook> {
   // Read before CXone is asked: what is opened in between is in CXone's list or not, and must not be missed in it.
   const held = ledger.heldPlaces(guestId);
@@ -30,7 +27,7 @@ export async function lookUpstream(
   if (upstream === 'SKIPPED') return { upstream, ended: 0 };
   echo.learn(upstream, new Set(held.map(({ sessionId }) => sessionId)));
   const listed = new Set(upstream.map(({ sessionId }) => sessionId));
-  const gone = held.filter((place) => isMissable(place) && !listed.has(place.sessionId ?? ''));
+  const gone = held.filter((place) => isMissable(place, rules.listLagMs) && !listed.has(place.sessionId ?? ''));
   for (const { requestId } of gone) {
     await sessions.end(requestId, { actor: 'cxone', reason: 'CXone lists it no longer', endedUpstream: true });
   }
@@ -38,5 +35,5 @@ export async function lookUpstream(
 }
 
 /** Whether CXone's list would show this session, were it live. */
-export const isMissable = ({ sessionId, since }: HeldPlace): boolean =>
-  sessionId !== null && since.getTime() < Date.now() - LIST_LAG_MS;
+export const isMissable = ({ sessionId, since }: HeldPlace, listLagMs: number): boolean =>
+  sessionId !== null && since.getTime() <= Date.now() - listLagMs;

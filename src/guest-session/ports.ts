@@ -2,6 +2,8 @@ import type { AttemptError, ErrorCode, InternalError, PipelineStage, RefusalStat
 import type { Deadline } from './deadline.js';
 import type { AttemptLedger, IntentLedger, SessionLedger } from './ledger-ports.js';
 import type { RequestIdEcho } from './request-id-echo.js';
+import type { SettledAttempt } from './settle-attempt.js';
+import type { SingleFlight } from './single-flight.js';
 
 export const Channel = { WEBCHAT: 'WEBCHAT', SMS: 'SMS', WHATSAPP: 'WHATSAPP' } as const;
 export type Channel = keyof typeof Channel;
@@ -141,6 +143,8 @@ export interface UpstreamSession {
   readonly createdAt: Date | null;
   readonly expiresAt: Date | null;
   readonly clientToken: string | null;
+  /** Whether CXone says that it is this guest's; some tenants list without saying. */
+  readonly namesGuest: boolean;
 }
 
 /** What the pipeline does around the POSTs that open one session. */
@@ -218,6 +222,7 @@ export interface Ports {
   readonly cxone: Cxone;
   /** Remembers, from list to list. */
   readonly echo: RequestIdEcho;
+  readonly settling: SingleFlight<SettledAttempt>;
   readonly intents: IntentLedger;
   readonly ledger: AttemptLedger;
   readonly sessions: SessionLedger;
@@ -230,5 +235,7 @@ export interface Ports {
     readonly defaultQueueId: string;
     /** Whether sessions are ended at CXone, or here alone. */
     readonly endsUpstream: boolean;
+    /** So far CXone's list may be behind CXone's own answers: a session that is younger is not missed in it. */
+    readonly listLagMs: number;
   };
 }

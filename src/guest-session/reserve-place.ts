@@ -20,7 +20,9 @@ export async function reservePlace(attempt: Attempt, request: ValidRequest, port
 }
 
 async function hasEndedAny({ deadline }: Attempt, { guestId }: ValidRequest, ports: Ports): Promise<boolean> {
-  if (!ports.ledger.heldPlaces(guestId).some(isMissable)) return false; // CXone could tell us nothing
+  const { listLagMs } = ports.rules;
+  // Where all are too young to be missed CXone could tell us nothing.
+  if (!ports.ledger.heldPlaces(guestId).some((place) => isMissable(place, listLagMs))) return false;
   try {
     return (await lookUpstream(guestId, deadline, ports)).ended > 0;
   } catch (error) {

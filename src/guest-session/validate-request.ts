@@ -97,7 +97,8 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : ''
 
 const isOneOf = (values: object, value: unknown): boolean => typeof value === 'string' && Object.hasOwn(values, value);
 
-const isPrintable = (value: unknown, maxLength: number): boolean =>
+/** Whether a value is text that can be shown, of 1 to `maxLength` characters. */
+export const isPrintable = (value: unknown, maxLength: number): boolean =>
   typeof value === 'string' && value.trim() !== '' && value.length <= maxLength && PRINTABLE.test(value);
 
 const canonicalTags = new Map<string, string | null>();

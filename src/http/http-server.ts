@@ -76,6 +76,11 @@ export async function startHttpServer<Context extends object>(
     if (acceptsHost(request.headers.host)) done();
     else void reply.code(421).send({ error: 'This server does not answer to that host name.' });
   });
+  // Who goes on using a connection that is swept as soon as it is idle would lose a request now and then.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closed) reply.header('connection', 'close');
+    done(null, payload);
+  });
   registerHealth(app, () => (closed ? 'draining' : isHealthy() ? 'ready' : 'failed'));
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.

@@ -1,15 +1,9 @@
 import type { GuestSessionRecord } from '../guest-session/ports.js';
-import { steadyNow } from '../guest-session/steady-clock.js';
 
 const INTERVAL_MS = 1_000;
 const BATCH_SIZE = 20;
 /** Looks at CXone at one time: callers come first. */
 const CONCURRENCY = 4;
-const LEAST_WAIT_MS = 2_000;
-const MOST_WAIT_MS = 300_000;
-/** After so long a session that nobody could find out about is given up; its place was held until then. */
-const GIVE_UP_MS = 3_600_000;
-
 /** What the reconciler works on. */
 export interface Unsettled {
   /** Attempts that have to be looked up at CXone, the longest waiting first. */
@@ -18,8 +12,8 @@ export interface Unsettled {
   isUnderWay(requestId: string): boolean;
   /** Finds out what has become of it, and writes that down; throws when that cannot be found out now. */
   settle(attempt: GuestSessionRecord): Promise<unknown>;
-  postpone(attempt: GuestSessionRecord, waitMs: number): Promise<void>;
-  abandon(attempt: GuestSessionRecord, reason: string): Promise<void>;
+  /** Puts off the next look, each time for longer, or gives up. @returns whether it was given up */
+  postpone(attempt: GuestSessionRecord): Promise<boolean>;
 }
 
 interface Log {
@@ -62,24 +56,32 @@ export class Reconciler implements AsyncDisposable {
       const due = await this.#unsettled.due(BATCH_SIZE);
       const abandoned = due.filter(({ id }) => !this.#unsettled.isUnderWay(id));
       const next = abandoned.values();
+      let isInTrouble = false;
       const worker = async () => {
-        for (const attempt of next) if (!this.#isStopping) await this.#settle(attempt);
+        for (const attempt of next) {
+          if (this.#isStopping || isInTrouble) return;
+          if (!(await this.#settle(attempt))) isInTrouble = true;
+        }
       };
       await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-      isMore = due.length === BATCH_SIZE && abandoned.length > 0;
+      // While CXone is down a few looks at a time are enough to notice its return.
+      isMore = due.length === BATCH_SIZE && abandoned.length > 0 && !isInTrouble;
     }
   }
 
-  async #settle(attempt: GuestSessionRecord): Promise<void> {
+  /** @returns whether it was settled */
+  async #settle(attempt: GuestSessionRecord): Promise<boolean> {
     const { id: requestId, status } = attempt;
     try {
       await this.#unsettled.settle(attempt);
       this.#log.info({ requestId, was: status }, 'looked up at CXone what has become of an attempt');
+      return true;
     } catch (error) {
-      const ageMs = steadyNow().getTime() - attempt.createdAt.getTime();
-      this.#log.warn({ err: error, requestId }, 'what has become of an attempt cannot be told yet');
-      if (ageMs > GIVE_UP_MS) await this.#unsettled.abandon(attempt, 'CXone could not be asked within an hour');
-      else await this.#unsettled.postpone(attempt, Math.min(Math.max(LEAST_WAIT_MS, ageMs / 2), MOST_WAIT_MS));
+      const isGivenUp = await this.#unsettled.postpone(attempt).catch(() => false);
+      const { message, detail } = error as { message?: string; detail?: string };
+      const outcome = isGivenUp ? 'given up' : 'tried again later';
+      this.#log.warn({ requestId, reason: detail ?? message, outcome }, 'what has become of an attempt cannot be told');
+      return false;
     }
   }
 

@@ -11,14 +11,13 @@ import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
 import type { Outbox } from './outbox.js';
-import { FIRST_LATE_LOOK_MS } from './session-ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TokenCipher } from './token-cipher.js';
 
-/** What an attempt may need beyond its deadline to be closed; a lease that is longer past than this belongs to a dead one. */
-const LEASE_MARGIN_MS = 10_000;
-/** When CXone is asked about an outcome that is unknown. */
-const LOOK_SOON_MS = 5_000;
+/** What an attempt may need beyond its deadline to be closed: one that lets its lease pass is dead. */
+export const LEASE_MARGIN_MS = 10_000;
+/** When CXone is asked about an answer that was lost. */
+const LOOK_SOON_MS = 2_000;
 /** How often it is tried to write down what could not be written. */
 const CLOSE_AGAIN_MS = 1_000;
 
@@ -36,7 +35,8 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #cipher: TokenCipher;
   readonly #settings: AttemptLedgerSettings;
   readonly #underWay = new Set<string>();
-  readonly #unwritten = new Set<NodeJS.Timeout>();
+  /** What has ended and could not be written down, by request id. */
+  readonly #unwritten = new Map<string, { readonly timer: NodeJS.Timeout; readonly close: () => Promise<unknown> }>();
   #isEnding = false;
 
   /** @param outbox null where no CRM is told */
@@ -57,6 +57,11 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   /** Whether an attempt holds a place and is still at work in this process, whatever its lease says. */
   isUnderWay(requestId: string): boolean {
     return this.#underWay.has(requestId);
+  }
+
+  /** Attempts that have ended and could not be written down yet. */
+  get unwritten(): readonly string[] {
+    return [...this.#unwritten.keys()];
   }
 
   async reserve(attempt: Attempt, request: ValidRequest): Promise<void> {
@@ -106,6 +111,12 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     return new Set(sessionIds.filter((sessionId) => this.#reader.get(sql, sessionId, requestId)));
   }
 
+  countOpen(guestId: GuestId, exceptRequestId: string): number {
+    const sql = `SELECT count(*) AS "open" FROM "GuestSession"
+      WHERE "guestId" = ? AND "id" <> ? AND "status" IN ('PENDING', 'UNKNOWN') AND "sessionId" IS NULL`;
+    return this.#reader.get<{ open: number }>(sql, guestId, exceptRequestId)?.open ?? 0;
+  }
+
   someLiveSession(): { readonly guestId: GuestId; readonly sessionId: string } | null {
     const sql = `SELECT "guestId", "sessionId" FROM "GuestSession" WHERE "status" = 'ACTIVE' ORDER BY "id" DESC LIMIT 1`;
     return this.#reader.get<{ guestId: GuestId; sessionId: string }>(sql) ?? null;
@@ -141,22 +152,27 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   }
 
   closeLater(attempt: Attempt, outcome: Outcome): void {
-    const timer = setTimeout(() => {
-      this.#unwritten.delete(timer);
-      this.close(attempt, outcome).catch((error: unknown) => {
+    const { requestId } = attempt;
+    const close = async () => {
+      try {
+        await this.close(attempt, outcome);
+      } catch (error) {
         const isForNow = error instanceof AttemptError && error.code === 'LEDGER_UNAVAILABLE';
-        if (isForNow && !this.#isEnding) this.closeLater(attempt, outcome);
+        if (isForNow && !this.#isEnding) return this.closeLater(attempt, outcome);
         // Else it never can be: it is looked up at CXone like any that was interrupted.
-        else this.#underWay.delete(attempt.requestId);
-      });
-    }, CLOSE_AGAIN_MS).unref();
-    this.#unwritten.add(timer);
+        this.#underWay.delete(requestId);
+      }
+      this.#unwritten.delete(requestId);
+    };
+    this.#unwritten.set(requestId, { close, timer: setTimeout(close, CLOSE_AGAIN_MS).unref() });
   }
 
-  /** What is not written by now, the next process finds out from CXone. */
+  /** Tries once more. What cannot be written even now, the next process finds out from CXone. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnding = true;
-    for (const timer of this.#unwritten) clearTimeout(timer);
+    const unwritten = [...this.#unwritten.values()];
+    for (const { timer } of unwritten) clearTimeout(timer);
+    await Promise.all(unwritten.map(({ close }) => close()));
   }
 
   #settlementOf(
@@ -201,9 +217,7 @@ function eventOf(
 }
 
 /** An outcome that is unknown is looked up; a POST that was given up for lost may arrive late. */
-function reconcileAt({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): Date | null {
-  if (sessionStatus === 'UNKNOWN') return fromNow(LOOK_SOON_MS);
-  return lostAnswers > 0 ? fromNow(FIRST_LATE_LOOK_MS) : null;
-}
+const reconcileAt = ({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): Date | null =>
+  sessionStatus === 'UNKNOWN' || lostAnswers > 0 ? fromNow(LOOK_SOON_MS) : null;
 
 const fromNow = (ms: number): Date => new Date(steadyNow().getTime() + ms);

@@ -1,3 +1,4 @@
+import { steadyNow } from '../guest-session/steady-clock.js';
 import { IS_OVER } from './expiry-commands.js';
 import { IS_FORGETTABLE } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
@@ -33,7 +34,8 @@ export class KeyExpiry {
   /** Forgets at most `limit` keys. @returns how many */
   async expireDue(limit: number): Promise<number> {
     const sql = `SELECT 1 FROM "IdempotencyKey" WHERE ${IS_FORGETTABLE} LIMIT 1`;
-    const isAnyOver = this.#reader.get(sql, new Date(), new Date());
-    return isAnyOver ? this.#ledger.execute('forgetKeys', { limit }) : 0; // no commit for nothing
+    const now = steadyNow();
+    const isAnyOver = this.#reader.get(sql, new Date(), now);
+    return isAnyOver ? this.#ledger.execute('forgetKeys', { limit, now }) : 0; // no commit for nothing
   }
 }

@@ -18,6 +18,8 @@ export interface KeyClaim {
   readonly expiresAt: Date;
   /** True where no other process can be at work on this file: what others have leased is void. */
   readonly isAlone: boolean;
+  /** Attempts of this process that have ended and could not be written down yet: theirs does not lapse. */
+  readonly unwritten: readonly string[];
 }
 
 /** What became of a claim. */
@@ -82,7 +84,11 @@ export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyCl
 
 const keyIdIn = (inputHmac: string): string => inputHmac.split('.')[0] ?? '';
 
-function hasLapsed({ leaseOwner, leaseUntil }: KeyRow, { isAlone, now, leaseOwner: self }: KeyClaim): boolean {
+function hasLapsed(
+  { requestId, leaseOwner, leaseUntil }: KeyRow,
+  { isAlone, now, leaseOwner: self, unwritten }: KeyClaim,
+): boolean {
+  if (unwritten.includes(requestId)) return false;
   return leaseUntil <= now.getTime() || (isAlone && leaseOwner !== self);
 }
 
@@ -177,8 +183,8 @@ export function isAnswerToKey({ db }: LedgerTransaction, { id, callerName, idemp
   return db.get(sql, callerName, idempotencyKey, id) !== undefined;
 }
 
-/** An attempt holds its key no more: it was interrupted, or what it left at CXone is cleared up. */
-export function releaseKey(
+/** An attempt holds its key no more. @param isUnsettled whether a retry has to find out first what it has left at CXone */
+export function settleKeyOf(
   { db }: LedgerTransaction,
   { id, callerName, idempotencyKey }: Keyed,
   { isUnsettled }: { readonly isUnsettled: boolean },
@@ -210,12 +216,15 @@ export function purgeToken({ db }: LedgerTransaction, { id, callerName, idempote
   );
 }
 
-/** Which keys are over; to be asked with the time, twice. One that an attempt holds outlives its time. */
+/** Which keys are over; to be asked with the time and with that of the steady clock. One that an attempt holds outlives its time. */
 export const IS_FORGETTABLE = `"expiresAt" <= ? AND ("state" <> 'IN_FLIGHT' OR "leaseUntil" <= ?)`;
 
 /** Forgets at most `limit` keys whose time is over. @returns how many */
-export function forgetKeys({ db }: LedgerTransaction, { limit }: { readonly limit: number }): number {
+export function forgetKeys(
+  { db }: LedgerTransaction,
+  { limit, now }: { readonly limit: number; readonly now: Date },
+): number {
   const sql = `DELETE FROM "IdempotencyKey" WHERE ("callerName", "key") IN
     (SELECT "callerName", "key" FROM "IdempotencyKey" WHERE ${IS_FORGETTABLE} ORDER BY "expiresAt" LIMIT ?)`;
-  return db.run(sql, new Date(), new Date(), limit);
+  return db.run(sql, new Date(), now, limit);
 }

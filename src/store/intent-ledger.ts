@@ -6,15 +6,16 @@ import type { Deadline } from '../guest-session/deadline.js';
 import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord, Outcome, ValidRequest } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
+import { LEASE_MARGIN_MS } from './attempt-ledger.js';
 import { keyIdOf, missingKey } from './encryption-key.js';
 import type { KeyClaimResult } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { TokenCipher } from './token-cipher.js';
 
-/** What an attempt may need beyond its deadline to be closed. */
-const LEASE_MARGIN_MS = 10_000;
-/** How often a key is looked at that may be held by another process. */
+/** How often a key is looked at that may be held by another process, of whose commits nobody tells us. */
 const LOOK_AGAIN_MS = 250;
+/** The same where there is none: for a lease that lapses. */
+const LOOK_AGAIN_ALONE_MS = 2_000;
 
 export interface IntentLedgerSettings {
   /** Names this process among those that may hold keys. */
@@ -22,6 +23,8 @@ export interface IntentLedgerSettings {
   /** Whether no other process can be at work on the file, so that what others held is void. */
   readonly isAlone: boolean;
   readonly ttlMs: number;
+  /** Attempts of this process that have ended and could not be written down yet. */
+  unwritten(): readonly string[];
   /** Keyed hashes are made with the first; the others are of older encryption keys. */
   readonly inputKeys: readonly [Buffer, ...Buffer[]];
 }
@@ -59,6 +62,7 @@ export class SqliteIntentLedger implements IntentLedger {
       requestId,
       leaseOwner,
       isAlone,
+      unwritten: this.#settings.unwritten(),
       now,
       leaseUntil: new Date(now.getTime() + deadline.remainingMs + LEASE_MARGIN_MS),
       expiresAt: new Date(Date.now() + ttlMs),
@@ -75,10 +79,8 @@ export class SqliteIntentLedger implements IntentLedger {
     this.#waiting.set(requestId, waiting);
     const wake = () => timer.abort();
     waiting.add(wake);
-    // Of another process' commits nobody tells us.
-    await sleep(Math.min(LOOK_AGAIN_MS, deadline.remainingMs), undefined, { signal: timer.signal }).catch(
-      () => undefined,
-    );
+    const waitMs = this.#settings.isAlone ? LOOK_AGAIN_ALONE_MS : LOOK_AGAIN_MS;
+    await sleep(Math.min(waitMs, deadline.remainingMs), undefined, { signal: timer.signal }).catch(() => undefined);
     waiting.delete(wake);
     if (waiting.size === 0) this.#waiting.delete(requestId);
   }

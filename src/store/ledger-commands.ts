@@ -3,10 +3,10 @@ import { expireSessions } from './expiry-commands.js';
 import { claimKey, forgetKeys } from './idempotency-commands.js';
 import { claimDeliveries, recordTry, releaseAbandonedDeliveries, releaseDelivery } from './outbox-commands.js';
 import {
-  abandonAttempt,
   endSession,
   postponeReconciliation,
   reconcileAttempt,
+  recordSurplus,
   releaseAbandonedAttempts,
 } from './session-commands.js';
 
@@ -22,7 +22,7 @@ export const LEDGER_COMMANDS = {
   endSession,
   expireSessions,
   reconcileAttempt,
-  abandonAttempt,
+  recordSurplus,
   postponeReconciliation,
   releaseAbandonedAttempts,
   claimDeliveries,

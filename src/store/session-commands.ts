@@ -1,6 +1,7 @@
+import { AttemptError, type ErrorCode } from '../errors.js';
 import type { SessionStatus } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
-import { answerKey, isAnswerToKey, purgeToken, releaseKey } from './idempotency-commands.js';
+import { answerKey, isAnswerToKey, purgeToken, settleKeyOf } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
 import { auditSession, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
@@ -12,7 +13,10 @@ export const IS_DUE_FOR_RECONCILIATION = '"reconcileAt" <= ?';
 export interface SessionEnding {
   readonly id: string;
   readonly actor: string;
+  /** For everybody who sees the session's events. */
   readonly reason: string | null;
+  /** For operations. */
+  readonly detail?: string | null;
   readonly endedUpstream: boolean;
 }
 
@@ -29,10 +33,16 @@ export function endSession(transaction: LedgerTransaction, ending: SessionEnding
     ending.id,
   );
   purgeToken(transaction, session);
-  releaseKey(transaction, session, { isUnsettled: false });
-  const { actor, reason } = ending;
+  settleKeyOf(transaction, session, { isUnsettled: false });
+  const { actor, reason, detail } = ending;
   tellOfSession(transaction, { ...session, status: 'ENDED' }, { type: 'SESSION_ENDED', reason, at: now });
-  auditSession(transaction, session, { kind: 'SESSION_ENDED', status: 'SUCCESS', reason, actor });
+  const reasons = [reason, detail].filter((text) => text != null);
+  auditSession(transaction, session, {
+    kind: 'SESSION_ENDED',
+    status: 'SUCCESS',
+    reason: reasons.length > 0 ? reasons.join('; ') : null,
+    actor,
+  });
   return true;
 }
 
@@ -52,10 +62,10 @@ export interface Reconciliation {
   } | null;
   /** For operations. */
   readonly reason: string;
-  /** Sessions beside it that were ended at CXone. */
-  readonly surplus: readonly string[];
-  /** When to look for POSTs that arrive late; null where none can any more. */
-  readonly lookAgainAt: Date | null;
+  /** Whether CXone lists others beside it: then it is looked at again. */
+  readonly hasSurplus: boolean;
+  /** By the steady clock. */
+  readonly now: Date;
   /** The webhook that tells of the session, should it become the answer to its key. */
   readonly delivery: NewDelivery | null;
 }
@@ -64,52 +74,73 @@ export interface Reconciliation {
 export function reconcileAttempt(transaction: LedgerTransaction, reconciliation: Reconciliation): boolean {
   const session = sessionRow(transaction.db, reconciliation.id);
   if (!session) return false;
-  if (reconciliation.surplus.length > 0) auditSurplus(transaction, session, reconciliation.surplus);
   // Who was faster may have seen more: a session that came after we had looked must not be taken for one that is gone.
   if (session.status !== reconciliation.was) return isAnswerToKey(transaction, session);
   const isOpen = session.status === 'PENDING' || session.status === 'UNKNOWN';
   if (isOpen && reconciliation.found) return establish(transaction, session, reconciliation, reconciliation.found);
-  if (isOpen) {
-    fail(transaction, session, reconciliation.reason, reconciliation.lookAgainAt);
-    return false;
-  }
-  // It was settled before, and this was the look for what arrives late.
-  const { lookAgainAt } = reconciliation;
-  transaction.db.run('UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "id" = ?', lookAgainAt, session.id);
-  if (session.status === 'ACTIVE' && !reconciliation.found) {
-    endSession(transaction, {
-      id: session.id,
-      actor: 'cxone',
-      reason: 'CXone lists it no longer',
-      endedUpstream: true,
-    });
-  } else if (session.status !== 'ACTIVE' && lookAgainAt === null) {
-    releaseKey(transaction, session, { isUnsettled: false });
-  }
+  if (isOpen) fail(transaction, session, reconciliation.reason, waitFrom(reconciliation.now, 0));
+  else lookedAgain(transaction, session, reconciliation);
   return isAnswerToKey(transaction, session);
+}
+
+/** It was settled before, and this was a look for what arrives late. */
+function lookedAgain(
+  transaction: LedgerTransaction,
+  session: SessionRow,
+  { found, hasSurplus, now }: Reconciliation,
+): void {
+  const isLast = hasSurplus ? session.looks >= MOST_LOOKS : session.looks >= LATE_LOOKS;
+  scheduleLook(transaction, session, isLast ? null : now);
+  if (!isLast) return;
+  // CXone's list may be behind for a while: that it lacks our own session is believed at the last look alone.
+  if (session.status === 'ACTIVE' && !found) {
+    const reason = 'CXone lists it no longer';
+    endSession(transaction, { id: session.id, actor: 'cxone', reason, endedUpstream: true });
+  } else if (session.status !== 'ACTIVE') settleKeyOf(transaction, session, { isUnsettled: false });
+}
+
+/** Looks for what arrives late, each after twice the wait of the one before: 2, 4, 8 and 16 seconds. */
+const LATE_LOOKS = 3;
+const FIRST_WAIT_MS = 2_000;
+const MOST_WAIT_MS = 300_000;
+/** After so many looks, which takes about an hour, what cannot be found out is given up. */
+const MOST_LOOKS = 20;
+
+const waitFrom = (now: Date, looks: number): Date =>
+  new Date(now.getTime() + Math.min(FIRST_WAIT_MS * 2 ** looks, MOST_WAIT_MS));
+
+function scheduleLook({ db }: LedgerTransaction, { id, looks }: SessionRow, now: Date | null): void {
+  const at = now && waitFrom(now, looks + 1);
+  db.run('UPDATE "GuestSession" SET "reconcileAt" = ?, "looks" = ? WHERE "id" = ?', at, at ? looks + 1 : 0, id);
 }
 
 function establish(
   transaction: LedgerTransaction,
   before: SessionRow,
-  { eventId, reason, lookAgainAt, delivery }: Reconciliation,
+  { eventId, reason, now, delivery }: Reconciliation,
   { sessionId, expiresAt, clientToken }: NonNullable<Reconciliation['found']>,
 ): boolean {
+  const owner = transaction.db.get(
+    'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?',
+    sessionId,
+    before.id,
+  );
+  if (owner) throw new AttemptError('OUTCOME_UNKNOWN', { detail: `the session ${sessionId} is another attempt's` });
   const session = { ...before, status: 'ACTIVE', sessionId, expiresAt: expiresAt.getTime() } as const;
-  closeInterrupted(transaction, before, sessionId, reason);
+  closeInterrupted(transaction, before, sessionId, reason, 'OUTCOME_UNKNOWN');
   transaction.db.run(
     `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?,
-       "attempts" = max("attempts", 1), "failureCode" = NULL WHERE "id" = ?`,
+       "looks" = 0, "attempts" = max("attempts", 1), "failureCode" = NULL WHERE "id" = ?`,
     sessionId,
     expiresAt,
     expiresAt,
-    lookAgainAt,
+    waitFrom(now, 0),
     session.id,
   );
   const { sequence } = tellOfSession(transaction, session, { id: eventId, type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'SUCCESS', reason);
   const isAnswer = clientToken !== null && answerKey(transaction, session, clientToken, sequence);
-  if (!isAnswer) releaseKey(transaction, session, { isUnsettled: true });
+  if (!isAnswer) settleKeyOf(transaction, session, { isUnsettled: true });
   else if (delivery) {
     enqueueDelivery(transaction, delivery);
     transaction.db.run(`UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ?`, session.id);
@@ -117,25 +148,32 @@ function establish(
   return isAnswer;
 }
 
-function fail(transaction: LedgerTransaction, before: SessionRow, reason: string, lookAgainAt: Date | null): void {
+function fail(
+  transaction: LedgerTransaction,
+  before: SessionRow,
+  reason: string,
+  lookAgainAt: Date | null,
+  code: ErrorCode = NOTHING_OPENED,
+): void {
   const session = { ...before, status: 'FAILED' } as const;
-  closeInterrupted(transaction, before, null, reason);
+  closeInterrupted(transaction, before, null, reason, code);
   transaction.db.run(
     `UPDATE "GuestSession" SET "status" = 'FAILED', "failureCode" = coalesce("failureCode", ?), "placeHeldUntil" = ?,
-       "reconcileAt" = ? WHERE "id" = ?`,
-    INTERRUPTED,
+       "reconcileAt" = ?, "looks" = 0 WHERE "id" = ?`,
+    code,
     new Date(),
     lookAgainAt,
     session.id,
   );
-  releaseKey(transaction, session, { isUnsettled: false });
-  if (before.status === 'PENDING') tellOfSession(transaction, session, { type: 'SESSION_FAILED', reason: INTERRUPTED });
+  // A POST may arrive late: until the last look a retry has to look as well.
+  settleKeyOf(transaction, session, { isUnsettled: lookAgainAt !== null });
+  if (before.status === 'PENDING') tellOfSession(transaction, session, { type: 'SESSION_FAILED', reason: code });
   else tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'FAILED', reason);
 }
 
-/** What an attempt is called that its process did not live to close. */
-const INTERRUPTED = 'DEADLINE_EXCEEDED';
+/** What an attempt is called that its process did not live to close, and that has opened nothing. */
+const NOTHING_OPENED = 'DEADLINE_EXCEEDED';
 
 /** An attempt that was interrupted has no entry of its own yet, and each has to have one. */
 function closeInterrupted(
@@ -143,6 +181,7 @@ function closeInterrupted(
   session: SessionRow,
   sessionId: string | null,
   reason: string,
+  errorCode: ErrorCode,
 ): void {
   if (session.status !== 'PENDING') return;
   auditSession(
@@ -151,7 +190,7 @@ function closeInterrupted(
     {
       kind: 'SESSION_INITIATION',
       status: 'FAILED',
-      errorCode: sessionId === null ? INTERRUPTED : 'OUTCOME_UNKNOWN',
+      errorCode,
       reason: `interrupted; ${reason}`,
       actor: session.callerName,
     },
@@ -162,28 +201,31 @@ function audit(transaction: LedgerTransaction, session: SessionRow, status: Audi
   auditSession(transaction, session, { kind: 'SESSION_RECONCILED', status, reason, actor: 'reconciler' });
 }
 
-function auditSurplus(transaction: LedgerTransaction, session: SessionRow, surplus: readonly string[]): void {
-  const reason = `a POST arrived late: ended ${surplus.join(', ')} at CXone`;
-  tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
-  audit(transaction, session, 'SUCCESS', reason);
-}
-
-/** Gives up finding out what became of an attempt, and frees its place. */
-export function abandonAttempt(
+/** Sessions that an attempt has opened beside its own are over. */
+export function recordSurplus(
   transaction: LedgerTransaction,
-  { id, reason }: { readonly id: string; readonly reason: string },
+  { id, sessionIds }: { readonly id: string; readonly sessionIds: readonly string[] },
 ): void {
   const session = sessionRow(transaction.db, id);
-  if (session?.status === 'PENDING' || session?.status === 'UNKNOWN') fail(transaction, session, reason, null);
-  else transaction.db.run('UPDATE "GuestSession" SET "reconcileAt" = NULL WHERE "id" = ?', id);
+  if (!session) return;
+  const reason = 'a POST arrived late, and what it opened was ended';
+  tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
+  audit(transaction, session, 'SUCCESS', `${reason}: ${sessionIds.join(', ')}`);
 }
 
-/** Puts off the next look. */
+/** Puts off the next look at an attempt, or gives up finding out what became of it. @returns whether it was given up */
 export function postponeReconciliation(
-  { db }: LedgerTransaction,
-  { id, until }: { readonly id: string; readonly until: Date },
-): void {
-  db.run('UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "id" = ? AND "reconcileAt" IS NOT NULL', until, id);
+  transaction: LedgerTransaction,
+  { id, now }: { readonly id: string; readonly now: Date },
+): boolean {
+  const session = sessionRow(transaction.db, id);
+  if (!session) return false;
+  const isGivenUp = session.looks >= MOST_LOOKS;
+  if (!isGivenUp) scheduleLook(transaction, session, now);
+  else if (session.status === 'PENDING' || session.status === 'UNKNOWN') {
+    fail(transaction, session, 'CXone could not be asked within an hour', null, 'OUTCOME_UNKNOWN');
+  } else scheduleLook(transaction, session, null);
+  return isGivenUp;
 }
 
 /** Makes due what an earlier process has left open, leases of its attempts included: there is one process to a file. */

@@ -11,11 +11,6 @@ import type { SessionReader } from './session-reader.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TokenCipher } from './token-cipher.js';
 
-/** After so long a POST that was given up for lost has arrived, or will not any more. */
-const LAST_LATE_LOOK_MS = 30_000;
-/** When one is looked for at first; then at twice the age, and so on. */
-export const FIRST_LATE_LOOK_MS = 2_000;
-
 /** The books of sessions that are there, or may be. */
 export class SqliteSessionLedger implements SessionLedger {
   readonly #ledger: Ledger;
@@ -46,7 +41,7 @@ export class SqliteSessionLedger implements SessionLedger {
     return this.#sessions.bySessionId(sessionId);
   }
 
-  async reconcile(attempt: GuestSessionRecord, { session, surplus, isSurplusLeft }: Finding): Promise<Settlement> {
+  async reconcile(attempt: GuestSessionRecord, { session, hasSurplus }: Finding): Promise<Settlement> {
     const { id } = attempt;
     const expiresAt = session?.expiresAt ?? attempt.expiresAt ?? new Date(Date.now() + UNCERTAIN_PLACE_MS);
     const token = session?.clientToken ?? null;
@@ -61,16 +56,16 @@ export class SqliteSessionLedger implements SessionLedger {
       eventId,
       was: attempt.status,
       found,
-      surplus,
+      hasSurplus,
       reason: found ? `CXone has the session ${found.sessionId}` : 'CXone has no session of this attempt',
-      lookAgainAt: nextLook(attempt, isSurplusLeft),
+      now: steadyNow(),
       delivery: found && token !== null ? this.#deliveryOf(eventId, attempt, found) : null,
     });
     return { session: await this.#current(id), isAnswer };
   }
 
-  async abandon({ id }: GuestSessionRecord, reason: string): Promise<void> {
-    await this.#ledger.execute('abandonAttempt', { id, reason });
+  async recordSurplus(id: string, sessionIds: readonly string[]): Promise<void> {
+    await this.#ledger.execute('recordSurplus', { id, sessionIds });
   }
 
   async end(id: string, end: SessionEnd): Promise<GuestSessionRecord> {
@@ -94,9 +89,9 @@ export class SqliteSessionLedger implements SessionLedger {
     return due.flatMap(({ id }) => sessions.get(id) ?? []);
   }
 
-  /** Puts off the next look at an attempt. */
-  async postpone({ id }: GuestSessionRecord, waitMs: number): Promise<void> {
-    await this.#ledger.execute('postponeReconciliation', { id, until: new Date(steadyNow().getTime() + waitMs) });
+  /** Puts off the next look at an attempt, or gives up finding out. @returns whether it was given up */
+  postpone({ id }: GuestSessionRecord): Promise<boolean> {
+    return this.#ledger.execute('postponeReconciliation', { id, now: steadyNow() });
   }
 
   async #current(id: string): Promise<GuestSessionRecord> {
@@ -126,11 +121,4 @@ export class SqliteSessionLedger implements SessionLedger {
       expiresAt,
     });
   }
-}
-
-function nextLook({ createdAt }: GuestSessionRecord, isSurplusLeft = false): Date | null {
-  const nowMs = steadyNow().getTime();
-  const ageMs = Math.max(0, nowMs - createdAt.getTime());
-  if (ageMs > LAST_LATE_LOOK_MS && !isSurplusLeft) return null;
-  return new Date(nowMs + Math.max(FIRST_LATE_LOOK_MS, ageMs));
 }

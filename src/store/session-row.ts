@@ -17,10 +17,12 @@ export interface SessionRow {
   /** Milliseconds since 1970. */
   readonly expiresAt: number | null;
   readonly idempotencyKey: string | null;
+  /** Looks at CXone since it was last settled. */
+  readonly looks: number;
 }
 
 export const SESSION_ROW_COLUMNS =
-  '"id", "callerName", "guestId", "crmId", "channel", "status", "sessionId", "expiresAt", "idempotencyKey"';
+  '"id", "callerName", "guestId", "crmId", "channel", "status", "sessionId", "expiresAt", "idempotencyKey", "looks"';
 
 export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undefined =>
   db.get<SessionRow>(`SELECT ${SESSION_ROW_COLUMNS} FROM "GuestSession" WHERE "id" = ?`, id);
@@ -28,7 +30,7 @@ export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undef
 /** Appends an event about a session, with what it is known by. */
 export function tellOfSession(
   transaction: LedgerTransaction,
-  session: Omit<SessionRow, 'callerName' | 'idempotencyKey'>,
+  session: Omit<SessionRow, 'callerName' | 'idempotencyKey' | 'looks'>,
   news: {
     readonly type: SessionEventType;
     readonly reason: string | null;

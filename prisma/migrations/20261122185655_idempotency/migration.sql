@@ -2,6 +2,7 @@
 ALTER TABLE "GuestSession" ADD COLUMN "endedUpstream" BOOLEAN;
 ALTER TABLE "GuestSession" ADD COLUMN "idempotencyKey" TEXT;
 ALTER TABLE "GuestSession" ADD COLUMN "reconcileAt" DATETIME;
+ALTER TABLE "GuestSession" ADD COLUMN "looks" INTEGER NOT NULL DEFAULT 0;
 
 -- CreateTable
 CREATE TABLE "IdempotencyKey" (
