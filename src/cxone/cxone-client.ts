@@ -54,23 +54,30 @@ export class CxoneClient implements Cxone {
   }
 
   async createSession(payload: SessionPayload, deadline: Deadline, steps: CreateSteps): Promise<CreatedSession> {
-    let hasLost = false;
-    return retrying(this.#retry, deadline, async () => {
-      // What did not show up at once may have done so during the wait.
-      const late = hasLost ? await steps.findLost() : null;
-      if (late) return late;
+    let isLost = false;
+    let givenUp: AttemptError | null = null;
+    const call = async () => {
+      // Not at once but after the wait, just before the POST would be repeated: what is late may have shown up by then.
+      const found = isLost ? await steps.findLost() : null;
+      if (found) return found;
+      isLost = false;
       const end = await this.#post(payload, deadline, () => steps.onPost());
       if (!(end instanceof LostAnswer)) return end;
-      hasLost = true;
+      isLost = true;
+      const detail = `${end.detail}; CXone has no such session`;
+      throw new TryAgain(null, (retryAfterSeconds) => {
+        givenUp = new AttemptError('CXONE_UNAVAILABLE', { retryAfterSeconds, detail });
+        return givenUp;
+      });
+    };
+    try {
+      return await retrying(this.#retry, deadline, call);
+    } catch (error) {
+      if (error !== givenUp) throw error;
       const found = await steps.findLost();
       if (found) return found;
-      // Nothing was opened, so that the same request may be sent again.
-      const detail = `${end.detail}; CXone has no such session`;
-      throw new TryAgain(
-        null,
-        (retryAfterSeconds) => new AttemptError('CXONE_UNAVAILABLE', { retryAfterSeconds, detail }),
-      );
-    });
+      throw error;
+    }
   }
 
   /** Whoever asks while a session is being ended hears the same: a second order would hear that there is no such session. */

@@ -1,3 +1,4 @@
+import { AttemptError } from '../errors.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 
 const INTERVAL_MS = 1_000;
@@ -78,9 +79,9 @@ export class Reconciler implements AsyncDisposable {
       return true;
     } catch (error) {
       const isGivenUp = await this.#unsettled.postpone(attempt).catch(() => false);
-      const { message, detail } = error as { message?: string; detail?: string };
+      const why = error instanceof AttemptError ? { reason: error.detail } : { err: error };
       const outcome = isGivenUp ? 'given up' : 'tried again later';
-      this.#log.warn({ requestId, reason: detail ?? message, outcome }, 'what has become of an attempt cannot be told');
+      this.#log.warn({ ...why, requestId, outcome }, 'what has become of an attempt cannot be told');
       return false;
     }
   }

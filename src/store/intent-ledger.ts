@@ -17,6 +17,9 @@ const LOOK_AGAIN_MS = 250;
 /** The same where there is none: for a lease that lapses. */
 const LOOK_AGAIN_ALONE_MS = 2_000;
 
+/** More than can be at work at once in the moments that it takes to ask for a key. */
+const ENDED_KEPT = 1_000;
+
 export interface IntentLedgerSettings {
   /** Names this process among those that may hold keys. */
   readonly instanceId: string;
@@ -40,6 +43,8 @@ export class SqliteIntentLedger implements IntentLedger {
   readonly #cipher: TokenCipher;
   readonly #settings: IntentLedgerSettings;
   readonly #waiting = new Map<string, Set<() => void>>();
+  /** Attempts that have ended lately, the oldest first. */
+  readonly #ended = new Set<string>();
 
   constructor(ledger: Ledger, sessions: Sessions, cipher: TokenCipher, settings: IntentLedgerSettings) {
     this.#ledger = ledger;
@@ -47,12 +52,18 @@ export class SqliteIntentLedger implements IntentLedger {
     this.#cipher = cipher;
     this.#settings = settings;
     ledger.onCommit(({ events }) => {
-      if (this.#waiting.size === 0) return;
-      for (const { type, requestId } of events) if (type !== 'SESSION_REQUESTED') this.#wake(requestId);
+      for (const { type, requestId } of events) if (type !== 'SESSION_REQUESTED') this.#hasEnded(requestId);
     });
   }
 
-  async recognise({ requestId, caller, deadline }: Attempt, request: ValidRequest): Promise<Recognition> {
+  async recognise(attempt: Attempt, request: ValidRequest): Promise<Recognition> {
+    const recognition = await this.#claim(attempt, request);
+    // One that has ended while we asked, as late as in the same commit, wakes nobody any more.
+    const isOver = recognition.is === 'IN_FLIGHT' && this.#ended.has(recognition.requestId);
+    return isOver ? this.#claim(attempt, request) : recognition;
+  }
+
+  async #claim({ requestId, caller, deadline }: Attempt, request: ValidRequest): Promise<Recognition> {
     const { instanceId: leaseOwner, isAlone, ttlMs } = this.#settings;
     const now = steadyNow();
     const claim = await this.#ledger.execute('claimKey', {
@@ -68,7 +79,10 @@ export class SqliteIntentLedger implements IntentLedger {
       expiresAt: new Date(Date.now() + ttlMs),
     });
     if (claim.is === 'UNREADABLE') throw missingKey('the input of this idempotency key', claim.encryptionKeyId);
-    if (claim.is === 'SETTLED') return { is: 'REPLAY', conclusion: await this.#conclusion(claim) };
+    if (claim.is === 'SETTLED') {
+      this.#wake(requestId); // where others wait for this attempt, it has come to its answer
+      return { is: 'REPLAY', conclusion: await this.#conclusion(claim) };
+    }
     if (claim.is === 'UNSETTLED') return { is: 'UNSETTLED', earlier: await this.#session(claim.requestId) };
     return claim;
   }
@@ -83,6 +97,15 @@ export class SqliteIntentLedger implements IntentLedger {
     await sleep(Math.min(waitMs, deadline.remainingMs), undefined, { signal: timer.signal }).catch(() => undefined);
     waiting.delete(wake);
     if (waiting.size === 0) this.#waiting.delete(requestId);
+  }
+
+  #hasEnded(requestId: string): void {
+    this.#ended.add(requestId);
+    for (const oldest of this.#ended) {
+      if (this.#ended.size <= ENDED_KEPT) break;
+      this.#ended.delete(oldest);
+    }
+    this.#wake(requestId);
   }
 
   #wake(requestId: string): void {

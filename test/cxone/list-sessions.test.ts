@@ -29,6 +29,7 @@ test('the sessions of a guest are listed with what CXone says of them', async ()
       createdAt: ours?.createdAt,
       expiresAt: ours?.expiresAt,
       clientToken: ours?.token,
+      namesGuest: true,
     },
     {
       sessionId: foreign.sessionId,
@@ -36,6 +37,7 @@ test('the sessions of a guest are listed with what CXone says of them', async ()
       createdAt: foreign.createdAt,
       expiresAt: foreign.expiresAt,
       clientToken: foreign.token,
+      namesGuest: true,
     },
   ]);
 });
@@ -123,7 +125,7 @@ test.each([
   const { sandbox, client } = await startClient();
   sandbox.scenarios.add({ on: 'list', fault: status(200, body) });
   expect(await client.listActiveSessions(GUEST, inTime())).toEqual([
-    { sessionId: 's', requestId: null, createdAt: null, expiresAt: null, clientToken: null },
+    { sessionId: 's', requestId: null, createdAt: null, expiresAt: null, clientToken: null, namesGuest: false },
   ]);
 });
 

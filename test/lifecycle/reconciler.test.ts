@@ -6,7 +6,6 @@ import { Reconciler, type Unsettled } from '../../src/lifecycle/reconciler.js';
 import { attemptFor, type Books, openBooks } from '../store/ledger.js';
 import { eventually } from '../support/eventually.js';
 
-const HOUR_MS = 3_600_000;
 const NOWHERE = new AttemptError('OUTCOME_UNKNOWN', { detail: 'CXone cannot be asked' });
 
 /** A reconciler over real books, and what it does there. */
@@ -21,8 +20,7 @@ function start(books: Books, settle: Unsettled['settle'], isUnderWay: Unsettled[
       due: (limit) => sessions.dueForReconciliation(limit),
       isUnderWay,
       settle,
-      postpone: (attempt, waitMs) => sessions.postpone(attempt, waitMs),
-      abandon: (attempt, reason) => sessions.abandon(attempt, reason),
+      postpone: (attempt) => sessions.postpone(attempt),
     },
     { info: note('info'), warn: note('warn'), error: note('error') },
   );
@@ -30,8 +28,8 @@ function start(books: Books, settle: Unsettled['settle'], isUnderWay: Unsettled[
   return { reconciler, ...heard };
 }
 
-/** Attempts that a dead process has left: the longest waiting first. @param agoMs how long ago they were begun */
-async function leave(books: Books, count: number, agoMs = 0): Promise<string[]> {
+/** Attempts that a dead process has left: the longest waiting first. */
+async function leave(books: Books, count: number): Promise<string[]> {
   const ids: string[] = [];
   while (ids.length < count) {
     const { attempt, request } = attemptFor();
@@ -40,18 +38,20 @@ async function leave(books: Books, count: number, agoMs = 0): Promise<string[]> 
   }
   await books.writer.submit(({ db }) => {
     for (const [i, id] of ids.entries()) {
-      const sql = 'UPDATE "GuestSession" SET "reconcileAt" = ?, "createdAt" = ? WHERE "id" = ?';
-      db.run(sql, 1_000 + i, Date.now() - agoMs, id);
+      db.run('UPDATE "GuestSession" SET "reconcileAt" = ? WHERE "id" = ?', 1_000 + i, id);
     }
   });
   return ids;
 }
 
 const rowOf = (books: Books, id: string) =>
-  books.outside.get<{ status: string; reconcileAt: number | null }>('SELECT * FROM "GuestSession" WHERE "id" = ?', id)!;
+  books.outside.get<{ status: string; reconcileAt: number | null; failureCode: string | null }>(
+    'SELECT * FROM "GuestSession" WHERE "id" = ?',
+    id,
+  )!;
 const isSettled = (books: Books, ids: string[]) => ids.every((id) => rowOf(books, id).status === 'FAILED');
 const settlingWith = (books: Books) => (attempt: GuestSessionRecord) =>
-  books.sessions.reconcile(attempt, { session: null, surplus: [] });
+  books.sessions.reconcile(attempt, { session: null, hasSurplus: false });
 
 /** Something to wait at. */
 function closedGate() {
@@ -161,30 +161,49 @@ describe('the reconciler', () => {
   });
 
   it.each([
-    ['at first in two seconds', 0, 2_000],
-    ['then when the attempt is half as old again', 60_000, 30_000],
-    ['and never more than five minutes later', HOUR_MS - 60_000, 300_000],
-  ])('tries again what cannot be told: %s', async (_what, agoMs, waitMs) => {
+    ['at first in four seconds', 0, 4_000],
+    ['then in twice as long each time', 3, 32_000],
+    ['and never more than five minutes later', 12, 300_000],
+  ])('tries again what cannot be told: %s', async (_what, looks, waitMs) => {
     const books = await openBooks();
-    const [id] = (await leave(books, 1, agoMs)) as [string];
+    const [id] = (await leave(books, 1)) as [string];
+    await books.writer.submit(({ db }) => db.run('UPDATE "GuestSession" SET "looks" = ? WHERE "id" = ?', looks, id));
     const { reconciler, logged } = start(books, () => Promise.reject(NOWHERE));
     reconciler.look();
     const wait = await waitOf(books, id);
     expect(wait).toBeLessThanOrEqual(waitMs + 1_000);
     expect(wait).toBeGreaterThan(waitMs - 1_500);
     expect(rowOf(books, id).status).toBe('PENDING');
-    expect(logged).toMatchObject([['warn', { requestId: id, err: { code: 'OUTCOME_UNKNOWN' } }]]);
+    expect(logged).toMatchObject([
+      ['warn', { requestId: id, reason: 'CXone cannot be asked', outcome: 'tried again later' }],
+    ]);
   });
 
-  it('gives up after an hour', async () => {
+  it('gives up after so many looks, which takes about an hour', async () => {
     const books = await openBooks();
-    const [id] = (await leave(books, 1, HOUR_MS + 1_000)) as [string];
-    const { reconciler } = start(books, () => Promise.reject(NOWHERE));
+    const [id] = (await leave(books, 1)) as [string];
+    await books.writer.submit(({ db }) => db.run('UPDATE "GuestSession" SET "looks" = 20 WHERE "id" = ?', id));
+    const { reconciler, logged } = start(books, () => Promise.reject(NOWHERE));
     reconciler.look();
     await eventually(() => isSettled(books, [id]));
-    expect(rowOf(books, id).reconcileAt).toBeNull();
+    expect(rowOf(books, id)).toMatchObject({ reconcileAt: null, failureCode: 'OUTCOME_UNKNOWN' });
     const [audit] = books.outside.all(`SELECT "reason" FROM "AuditEntry" WHERE "kind" = 'SESSION_RECONCILED'`);
     expect(audit).toEqual({ reason: 'CXone could not be asked within an hour' });
+    expect(logged).toMatchObject([['warn', { outcome: 'given up' }]]);
+  });
+
+  it('takes only a few looks at a time while CXone is down', async () => {
+    const books = await openBooks();
+    await leave(books, 50);
+    let looks = 0;
+    const { reconciler } = start(books, async () => {
+      looks += 1;
+      throw NOWHERE;
+    });
+    reconciler.look();
+    await eventually(() => looks > 0);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(looks).toBeLessThanOrEqual(8); // four at a time, and the timer may have come in between
   });
 
   it('takes a bug for what cannot be told now, and sees to the others', async () => {

@@ -24,6 +24,7 @@ function intentsOf(books: Books, settings: Partial<IntentLedgerSettings> = {}): 
     instanceId: 'this process',
     isAlone: true,
     ttlMs: HOUR_MS,
+    unwritten: () => [],
     inputKeys: [Buffer.alloc(32, 1)],
     ...settings,
   });
@@ -83,6 +84,7 @@ const upstream = (requestId: string, clientToken: string | null): UpstreamSessio
   createdAt: new Date(),
   expiresAt: new Date(Date.now() + HOUR_MS),
   clientToken,
+  namesGuest: true,
 });
 
 const keyRow = (books: Books, key: string) =>
@@ -319,7 +321,7 @@ describe('what a key stands for', () => {
     const key = randomUUID();
     const { attempt: first } = await conclude(books, intents, key, lost());
     const unknown = (await books.sessions.byId(first.requestId))!;
-    await books.sessions.reconcile(unknown, { session: upstream(first.requestId, null), surplus: [] });
+    await books.sessions.reconcile(unknown, { session: upstream(first.requestId, null), hasSurplus: false });
 
     const second = attemptAt(key);
     const recognition = await intents.recognise(second.attempt, second.request);
@@ -341,7 +343,7 @@ describe('what a key stands for', () => {
 
     // The reconciler and a retry look at the same time: to the slower one it must be the answer as well.
     const settlements = await Promise.all(
-      [1, 2].map(() => books.sessions.reconcile(unknown, { session: found, surplus: [] })),
+      [1, 2].map(() => books.sessions.reconcile(unknown, { session: found, hasSurplus: false })),
     );
 
     expect(settlements).toMatchObject([
@@ -414,6 +416,21 @@ describe('a key that somebody holds', () => {
     expect(await intents.recognise(attempt, request)).toMatchObject({ is: 'IN_FLIGHT' });
   });
 
+  it('of an attempt that has ended and is not written down yet is not free, however long that takes', async () => {
+    const books = await openBooks();
+    const key = randomUUID();
+    const held = attemptAt(key);
+    const unwritten = [held.attempt.requestId];
+    const intents = intentsOf(books, { unwritten: () => unwritten });
+    await intents.recognise(held.attempt, held.request);
+    books.db.run('UPDATE "IdempotencyKey" SET "leaseUntil" = 0');
+    const { attempt, request } = attemptAt(key);
+
+    expect(await intents.recognise(attempt, request)).toMatchObject({ is: 'IN_FLIGHT' });
+    unwritten.pop();
+    expect(await intents.recognise(attempt, request)).toEqual({ is: 'NEW' });
+  });
+
   it('of another process is free after its lease, and no sooner', async () => {
     const books = await openBooks();
     const key = randomUUID();
@@ -454,18 +471,60 @@ describe('who waits for a key', () => {
     expect(performance.now() - startedAtMs).toBeLessThan(200);
   });
 
-  it('looks again soon where it hears of nothing, and not longer than its deadline', async () => {
+  it('hears of one that ends in the very moment in which it asks', async () => {
     const books = await openBooks();
     const intents = intentsOf(books);
-    for (const [deadlineMs, leastMs, mostMs] of [
-      [15_000, 200, 1_500],
-      [30, 20, 240],
-    ] as const) {
-      const startedAtMs = performance.now();
-      await intents.closing(randomUUID(), new Deadline(deadlineMs));
-      expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(leastMs);
-      expect(performance.now() - startedAtMs).toBeLessThan(mostMs);
-    }
+    const key = randomUUID();
+    const first = attemptAt(key);
+    await intents.recognise(first.attempt, first.request);
+    first.attempt.holdsKey = true;
+    const startedAtMs = performance.now();
+
+    // One commit for both: the key is still held when it is asked for, and nobody waits yet when its attempt ends.
+    const { attempt, request } = attemptAt(key);
+    const [recognition] = await Promise.all([
+      intents.recognise(attempt, request),
+      books.attempts.close(first.attempt, refusal(new AttemptError('FRAUD_BLOCKED'))),
+    ]);
+    if (recognition.is === 'IN_FLIGHT') await intents.closing(recognition.requestId, attempt.deadline);
+
+    expect(await intents.recognise(attempt, request)).toMatchObject({ is: 'REPLAY' });
+    expect(performance.now() - startedAtMs).toBeLessThan(200);
+  });
+
+  it('hears at once of one that has found its answer in what an earlier one had left', async () => {
+    const books = await openBooks();
+    const intents = intentsOf(books);
+    const key = randomUUID();
+    const { attempt: earlier } = await conclude(books, intents, key, lost());
+    const [holder, waiting] = [attemptAt(key), attemptAt(key)];
+    expect(await intents.recognise(holder.attempt, holder.request)).toMatchObject({ is: 'UNSETTLED' });
+    expect(await intents.recognise(waiting.attempt, waiting.request)).toMatchObject({ is: 'IN_FLIGHT' });
+    const startedAtMs = performance.now();
+    const wait = intents.closing(holder.attempt.requestId, new Deadline(15_000));
+    const unknown = (await books.sessions.byId(earlier.requestId))!;
+    const found = upstream(earlier.requestId, 'the token');
+    await books.sessions.reconcile(unknown, { session: found, hasSurplus: false });
+
+    expect(await intents.recognise(holder.attempt, holder.request)).toMatchObject({ is: 'REPLAY' });
+
+    await wait;
+    expect(performance.now() - startedAtMs).toBeLessThan(200);
+    expect(await intents.recognise(waiting.attempt, waiting.request)).toMatchObject({ is: 'REPLAY' });
+  });
+
+  it.each([
+    ['soon where another process may have it', false, 15_000, 200, 1_500],
+    ['now and then where there is none', true, 15_000, 1_000, 3_500],
+    ['no later than at its deadline', true, 30, 20, 190],
+  ])('looks again where it hears of nothing: %s', async (_when, isAlone, deadlineMs, leastMs, mostMs) => {
+    const books = await openBooks();
+    const startedAtMs = performance.now();
+
+    await intentsOf(books, { isAlone }).closing(randomUUID(), new Deadline(deadlineMs));
+
+    expect(performance.now() - startedAtMs).toBeGreaterThanOrEqual(leastMs);
+    expect(performance.now() - startedAtMs).toBeLessThan(mostMs);
   });
 });
 

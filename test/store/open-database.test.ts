@@ -69,7 +69,11 @@ describe('a database that opens', () => {
   it('is made with its directory, migrated, durable and append-only', async () => {
     path = join(directory, 'deep', 'down', 'test.db');
     const database = await open();
-    expect(database.appliedMigrations).toEqual(['20261122150000_init', '20261122150001_append_only']);
+    expect(database.appliedMigrations).toEqual([
+      '20261122150000_init',
+      '20261122150001_append_only',
+      '20261122185655_idempotency',
+    ]);
     expect(database.path).toBe(path);
     expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
     expect(writerOf(database).get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
@@ -95,7 +99,7 @@ describe('a database that opens', () => {
 
   it('may be an empty file', async () => {
     writeFileSync(path, '');
-    expect((await open()).appliedMigrations).toHaveLength(2);
+    expect((await open()).appliedMigrations).toHaveLength(3);
   });
 });
 

@@ -224,7 +224,7 @@ it('the writer’s own statements search an index too', async () => {
 });
 
 describe('among 2,000 sessions and as many idempotency keys', () => {
-  const NOTHING = { session: null, surplus: [] };
+  const NOTHING = { session: null, hasSurplus: false };
 
   /** Sessions and keys of all states, some of them due. */
   async function busyBooks() {
@@ -234,6 +234,7 @@ describe('among 2,000 sessions and as many idempotency keys', () => {
       instanceId: 'test',
       isAlone: true,
       ttlMs: 3_600_000,
+      unwritten: () => [],
       inputKeys: [Buffer.alloc(32)],
     });
     const guestId = randomUUID();
@@ -300,13 +301,23 @@ describe('among 2,000 sessions and as many idempotency keys', () => {
       ({ books }) => books.sessions.dueForReconciliation(20),
       ['GuestSession_reconcileAt_idx (reconcileAt<?)'],
     ],
-    ['what an earlier process has left', ({ books }) => books.sessions.releaseAbandoned(), ['(status=?)']],
+    [
+      'what an earlier process has left',
+      ({ books }) => books.sessions.releaseAbandoned(),
+      ['GuestSession_reconcileAt_idx (reconcileAt>?)'],
+    ],
+    ['the rivals of an attempt', async ({ books, guestId }) => books.attempts.countOpen(guestId, 'me'), ['(guestId=?']],
+    [
+      'some live session',
+      async ({ books }) => books.attempts.someLiveSession(),
+      ['GuestSession_status_id_idx (status=?)'],
+    ],
     [
       'an attempt that is settled, put off, given up, or whose session is ended',
       async ({ books, pending, other }) => {
         await books.sessions.reconcile(pending, NOTHING);
-        await books.sessions.postpone(other, 1_000);
-        await books.sessions.abandon(other, 'why not');
+        await books.sessions.postpone(other);
+        await books.sessions.recordSurplus(other.id, ['cxs-late']);
         const { attempt } = await openSession(books);
         await books.sessions.end(attempt.requestId, { actor: 'tester', reason: null, endedUpstream: true });
       },
