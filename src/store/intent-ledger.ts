@@ -12,10 +12,8 @@ import type { KeyClaimResult } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { TokenCipher } from './token-cipher.js';
 
-/** How often a key is looked at that may be held by another process, of whose commits nobody tells us. */
+/** How often one that waits looks for itself: of what lapses, or of another process' commits, nobody tells it. */
 const LOOK_AGAIN_MS = 250;
-/** The same where there is none: for a lease that lapses. */
-const LOOK_AGAIN_ALONE_MS = 2_000;
 
 /** More than can be at work at once in the moments that it takes to ask for a key. */
 const ENDED_KEPT = 1_000;
@@ -43,6 +41,7 @@ export class SqliteIntentLedger implements IntentLedger {
   readonly #cipher: TokenCipher;
   readonly #settings: IntentLedgerSettings;
   readonly #waiting = new Map<string, Set<() => void>>();
+  #waiters = 0;
   /** Attempts that have ended lately, the oldest first. */
   readonly #ended = new Set<string>();
 
@@ -93,8 +92,11 @@ export class SqliteIntentLedger implements IntentLedger {
     this.#waiting.set(requestId, waiting);
     const wake = () => timer.abort();
     waiting.add(wake);
-    const waitMs = this.#settings.isAlone ? LOOK_AGAIN_ALONE_MS : LOOK_AGAIN_MS;
+    this.#waiters += 1;
+    // However many wait, they look a thousand times a second in all: each look is work for the one writer.
+    const waitMs = Math.max(LOOK_AGAIN_MS, this.#waiters);
     await sleep(Math.min(waitMs, deadline.remainingMs), undefined, { signal: timer.signal }).catch(() => undefined);
+    this.#waiters -= 1;
     waiting.delete(wake);
     if (waiting.size === 0) this.#waiting.delete(requestId);
   }
