@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     environment: 'node',
+    isolate: false,
     // Most tests wait for sockets and the disk: on two cores two files at once take half the time.
     maxWorkers: 2,
     testTimeout: 20_000,

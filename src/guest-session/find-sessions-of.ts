@@ -1,5 +1,6 @@
 import { AttemptError } from '../errors.js';
 import type { Deadline } from './deadline.js';
+import { lookUpstream } from './look-upstream.js';
 import type { GuestId, Ports, UpstreamSession } from './ports.js';
 
 /** An attempt that may have opened a session. */
@@ -14,6 +15,8 @@ export interface Suspect {
   /** Whether a session may be taken for its own that does not say so. */
   readonly mayGuess: boolean;
 }
+
+type LookPorts = Pick<Ports, 'cxone' | 'ledger' | 'sessions' | 'echo' | 'rules'>;
 
 /** What an attempt opens appears so long after its deadline at the latest, and CXone's clock may be this far off. */
 const ARRIVAL_MARGIN_MS = 15_000;
@@ -32,8 +35,9 @@ const WIDEST_SKEW_MS = 60_000;
 export async function findSessionsOf(
   suspect: Suspect,
   deadline: Deadline,
-  { cxone, ledger, echo, rules }: Pick<Ports, 'cxone' | 'ledger' | 'echo' | 'rules'>,
+  ports: LookPorts,
 ): Promise<readonly UpstreamSession[]> {
+  const { cxone, ledger, echo, rules } = ports;
   const { requestId, guestId, sessionId: ownId, mayGuess } = suspect;
   const upstream = await list(guestId, deadline, cxone);
   const ids = upstream.map(({ sessionId }) => sessionId);
@@ -43,7 +47,7 @@ export async function findSessionsOf(
 
   const nameless = upstream.filter((session) => session.requestId === null && !isKnown(session, suspect));
   if (nameless.length === 0) return [];
-  if (echo.isHeard === null) await listenElsewhere(deadline, { cxone, ledger, echo });
+  if (echo.isHeard === null) await listenElsewhere(deadline, ports);
   if (echo.isHeard) return [];
   // First who could own it, then who does: whoever is closed in between is seen to own it.
   const rivals = ledger.countOpen(guestId, requestId);
@@ -63,13 +67,13 @@ export async function findSessionsOf(
   );
 }
 
-/** Lists the guest of some live session of ours, to hear whether CXone repeats request ids. */
-async function listenElsewhere(
-  deadline: Deadline,
-  { cxone, ledger, echo }: Pick<Ports, 'cxone' | 'ledger' | 'echo'>,
-): Promise<void> {
-  const live = ledger.someLiveSession();
-  if (live) echo.learn(await list(live.guestId, deadline, cxone), new Set([live.sessionId]));
+/**
+ * Lists the guest of some live session of ours, to hear whether CXone repeats request ids. One that turns out to be over is
+ * ended in the books, so that the next time another is asked for.
+ */
+async function listenElsewhere(deadline: Deadline, ports: LookPorts): Promise<void> {
+  const live = ports.ledger.someLiveSession();
+  if (live) await lookUpstream(live.guestId, deadline, ports).catch(asUnknown);
 }
 
 const isKnown = ({ sessionId }: UpstreamSession, { known }: Suspect): boolean =>
@@ -91,12 +95,14 @@ function timeliness(
 }
 
 async function list(guestId: GuestId, deadline: Deadline, cxone: Ports['cxone']): Promise<readonly UpstreamSession[]> {
-  const upstream = await cxone.listActiveSessions(guestId, deadline).catch((error: unknown) => {
-    if (!(error instanceof AttemptError)) throw error;
-    throw unknown(`CXone cannot be asked: ${error.detail ?? error.message}`, error.retryAfterSeconds);
-  });
+  const upstream = await cxone.listActiveSessions(guestId, deadline).catch(asUnknown);
   if (upstream === 'SKIPPED') throw unknown('CXone does not let us list sessions');
   return upstream;
+}
+
+function asUnknown(error: unknown): never {
+  if (!(error instanceof AttemptError)) throw error;
+  throw unknown(`CXone cannot be asked: ${error.detail ?? error.message}`, error.retryAfterSeconds);
 }
 
 const unknown = (detail: string, retryAfterSeconds?: number): AttemptError =>

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { CxoneSandbox } from '../../src/sandbox/cxone-sandbox.js';
 import type { SandboxCall } from '../../src/sandbox/faults.js';
@@ -120,6 +121,7 @@ export async function opens(network: Network, cell: OpenCell, weather?: Weather)
   expect(books.audits[0]).toMatchObject({ ...told, attempts: posts, capacityCheck });
   expect(books.events[1]).toMatchObject({ ...told, reason: refusal.code });
 
+  await sleep(cell.outlastedMs ?? 0);
   // No fault locks a guest out: when CXone is well the same request gets a session, or is told why not.
   const since = countingCalls(network, guestId);
   const again = await open(network, input);

@@ -29,7 +29,8 @@ import {
 import { clears, end, ends, opens, type Weather } from './fault-matrix-plays.js';
 
 const ENV = { CXONE_RETRY_BASE_MS: '5', CXONE_BREAKER_FAILURES: '1000' };
-const SHORT_DEADLINE = { CXONE_TIMEOUT_MS: '5000', CREATE_DEADLINE_MS: '1000' };
+/** Node runs timers of the same length together, out of order with others where it is late: none has this length. */
+const SHORT_DEADLINE = { CXONE_TIMEOUT_MS: '5000', CREATE_DEADLINE_MS: '1097' };
 /** What the cells on one server may spend of its retry budget: that is 20, and each cell's calls add another to it. */
 const RETRIES_TO_SHARE = 30;
 /** Most of the time is spent waiting, for the disk and for timeouts: so many servers are at work at one time. */

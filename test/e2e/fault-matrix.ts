@@ -9,7 +9,7 @@ import type { Fault, Scenario } from '../../src/sandbox/faults.js';
  */
 
 /** For the cells in which nothing but the timeout ends a call. */
-export const TIMEOUT_MS = 300;
+export const TIMEOUT_MS = 500;
 const TOO_SLOW_MS = TIMEOUT_MS + 300;
 
 const FAULTS = {
@@ -47,7 +47,7 @@ export const TENANTS = {
   'that cannot list': { canList: false },
   'that cannot end': { canEndSessions: false },
 } as const satisfies Record<string, CxoneSandboxOptions>;
-export type TenantName = keyof typeof TENANTS;
+type TenantName = keyof typeof TENANTS;
 
 /** CXone has not begun, and asks to wait: a moment, or longer than there is time. */
 type Wait = 'wait' | 'an hour';
@@ -170,7 +170,7 @@ export interface Refusal {
  * - `replaces`: the session that was left is ended at CXone, and another is opened;
  * - `stays held`: it cannot be known, or not be cleared away, and never is a second one opened beside it.
  */
-export type Again = 'opens' | 'adopts' | 'replaces' | 'stays held';
+type Again = 'opens' | 'adopts' | 'replaces' | 'stays held';
 
 /** One request for a session, what it meets, and all that must come of it. */
 export interface OpenCell {
@@ -196,6 +196,8 @@ export interface OpenCell {
   readonly again: Again;
   /** Why two sessions of one intent may be live at one time. */
   readonly excuse?: string;
+  /** How long a call of it may outlast it: the fetch of a token, which others may be waiting for, has a deadline of its own. */
+  readonly outlastedMs?: number;
   /** What it spends of the retry budget. */
   readonly retries: number;
 }
@@ -528,6 +530,7 @@ export const DEADLINE_CELLS: OpenCell[] = [
     tenant: TENANT,
     meets: [trouble('token', 'hang', 'before', 'for ever')],
     token: 'none yet',
+    outlastedMs: 300,
     refusal: refusalAt('AUTHENTICATE')('DEADLINE_EXCEEDED'),
     calls: { token: 1, list: 0, create: 0 },
     capacityCheck: null,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { auditTrail, booksOf } from '../guest-session/books.js';
@@ -188,14 +188,29 @@ test('a session that was ended meanwhile stays ended, and the late one is ended 
   expect((await booksOf(network, input.guestId)).sessions).toMatchObject([{ status: 'ENDED' }]);
 });
 
-test('where CXone does not tell whose it is, it is left alone: it may be somebody else’s', async () => {
-  const network = await start({ echoAttributes: false });
-  const input = keyed();
-  delayNextPost(network, input.guestId, 400);
-  expect((await open(network, input)).userErrors).toEqual([]);
-  await arrival(network, input.guestId);
-  await lookAt(network).look();
+describe('where CXone does not tell whose it is', () => {
+  test('beside the session of the next POST it is left alone: it may be somebody else’s', async () => {
+    const network = await start({ echoAttributes: false });
+    const input = keyed();
+    delayNextPost(network, input.guestId, 400);
+    expect((await open(network, input)).userErrors).toEqual([]);
+    await arrival(network, input.guestId);
+    await lookAt(network).look();
 
-  expect(network.cxone.sessions(input.guestId)).toHaveLength(2);
-  expect(network.cxone.count('end')).toBe(0);
+    expect(network.cxone.sessions(input.guestId)).toHaveLength(2);
+    expect(network.cxone.count('end')).toBe(0);
+  });
+
+  test('it is left alone as well when its attempt has failed', async () => {
+    const network = await start({ echoAttributes: false }, { CXONE_MAX_ATTEMPTS: '1' });
+    expect((await open(network)).userErrors).toEqual([]); // which shows that CXone does not tell
+    const input = keyed();
+    delayNextPost(network, input.guestId, 400);
+    expect((await open(network, input)).userErrors).toMatchObject([{ code: 'CXONE_UNAVAILABLE' }]);
+    await eventually(() => network.cxone.sessions(input.guestId).length === 1);
+    await lookAt(network).look();
+
+    expect(network.cxone.sessions(input.guestId)).toHaveLength(1);
+    expect(network.cxone.count('end')).toBe(0);
+  });
 });

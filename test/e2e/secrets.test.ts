@@ -139,7 +139,7 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
     ['POST /api', 400, 'CXONE_SCHEMA_REJECTED'],
     ['POST /api', 403, 'CXONE_SCOPE_MISSING'],
     ['POST /api', 409, 'CXONE_REJECTED'],
-    ['POST /api', 500, 'OUTCOME_UNKNOWN'],
+    ['POST /api', 500, 'CXONE_UNAVAILABLE'], // it has opened nothing
     ['GET /api', 400, 'CXONE_REJECTED'],
     ['GET /api', 500, 'CXONE_UNAVAILABLE'],
     ['POST /oauth', 401, 'CXONE_AUTH_FAILED'],

@@ -28,8 +28,8 @@ async function start(tenant: CxoneSandboxOptions = {}) {
     namesGuest: true,
   };
   if (tenant.echoAttributes === false) echo.learn([unnamed], new Set([unnamed.sessionId]));
-  const rules = { createDeadlineMs: MINUTE_MS - ARRIVAL_MARGIN_MS } as Ports['rules'];
-  const ports = { cxone: client, ledger: books.attempts, echo, rules };
+  const rules = { createDeadlineMs: MINUTE_MS - ARRIVAL_MARGIN_MS, listLagMs: 0 } as Ports['rules'];
+  const ports = { cxone: client, ledger: books.attempts, sessions: books.sessions, echo, rules };
   const suspect: Suspect = {
     requestId: randomUUID(),
     guestId: GUEST,
@@ -96,21 +96,60 @@ describe('where no list has shown yet whether CXone repeats request ids', () => 
     expect(await outcomeOf(find())).toMatchObject(isUnknown);
   });
 
-  it('a list that shows a session of ours without one tells that it does not', async () => {
-    const { sandbox, client, books, suspect } = await start({ echoAttributes: false });
+  /** A tenant that repeats none, which nobody has heard yet, with a lost session and one of another guest. */
+  async function unheard() {
+    const { client, books, suspect, sandbox } = await start({ echoAttributes: false });
     const ports = {
       cxone: client,
       ledger: books.attempts,
+      sessions: books.sessions,
       echo: new RequestIdEcho(),
-      rules: { createDeadlineMs: 1_000 },
+      rules: { createDeadlineMs: 1_000, listLagMs: 0 } as Ports['rules'],
     };
-    const find = () => findSessionsOf(suspect, inTime(), ports as never);
-    const known = await client.createSession(payloadOf(randomUUID()), inTime(), stepsThat());
-    await openSession(books, GUEST, { status: 'SUCCESS', created: known });
-    const lost = await client.createSession(payloadOf(), inTime(), stepsThat());
-    expect(await find()).toMatchObject([{ sessionId: lost.sessionId }]);
-    expect(ports.echo.isHeard).toBe(false);
-    expect(sandbox.sessions(GUEST)).toHaveLength(2);
+    const openFor = async (guestId: string) => {
+      const payload = { ...payloadOf(randomUUID()), guestId };
+      const created = await client.createSession(payload, inTime(), stepsThat());
+      await openSession(books, guestId, { status: 'SUCCESS', created });
+      return created.sessionId;
+    };
+    const find = async () => (await findSessionsOf(suspect, inTime(), ports)).map(({ sessionId }) => sessionId);
+    const lose = async () => (await client.createSession(payloadOf(), inTime(), stepsThat())).sessionId;
+    return { sandbox, books, echo: ports.echo, openFor, find, lose };
+  }
+
+  it('a list that shows a session of ours without one tells that it does not', async () => {
+    const { openFor, lose, find, echo } = await unheard();
+    await openFor(GUEST);
+    const lost = await lose();
+    expect(await find()).toEqual([lost]);
+    expect(echo.isHeard).toBe(false);
+  });
+
+  it('so does that of another guest who has a session of ours', async () => {
+    const { openFor, lose, find, echo } = await unheard();
+    await openFor(randomUUID());
+    const lost = await lose();
+    expect(await find()).toEqual([lost]);
+    expect(echo.isHeard).toBe(false);
+  });
+
+  it('one that turns out to be over is ended in the books, so that the next is asked for', async () => {
+    const { sandbox, books, openFor, lose, find } = await unheard();
+    await openFor(randomUUID());
+    for (let over = 0; over < 2; over += 1) sandbox.endSession(await openFor(randomUUID()));
+    const lost = await lose();
+    for (let looks = 0; looks < 2; looks += 1) expect(await outcomeOf(find())).toMatchObject(isUnknown);
+    expect(await find()).toEqual([lost]);
+    expect(books.count('GuestSession', `"status" = 'ENDED'`)).toBe(2);
+  });
+
+  it('it is unknown while the other guest’s sessions cannot be listed', async () => {
+    const { sandbox, openFor, lose, find } = await unheard();
+    const guestId = randomUUID();
+    await openFor(guestId);
+    await lose();
+    sandbox.scenarios.add({ on: 'list', fault: { kind: 'status', status: 500 }, guestId });
+    expect(await outcomeOf(find())).toMatchObject({ ...isUnknown, detail: expect.stringContaining('cannot be asked') });
   });
 });
 

@@ -448,7 +448,7 @@ describe('a key that somebody holds', () => {
     expect(leaseUntil - Date.now()).toBeGreaterThan(15_000);
     expect(leaseUntil - Date.now()).toBeLessThan(30_000);
 
-    const soon = Date.now() + 200;
+    const soon = Date.now() + 500;
     books.db.run('UPDATE "IdempotencyKey" SET "leaseUntil" = ?', soon);
     expect(await ask()).toMatchObject({ is: 'IN_FLIGHT' });
     await eventually(async () => (await ask()).is === 'NEW');
@@ -457,18 +457,28 @@ describe('a key that somebody holds', () => {
 });
 
 describe('who waits for a key', () => {
+  /** Whether something is over within a few turns of the event loop: sooner than any timer would have it. */
+  async function isOverSoon(work: Promise<unknown>): Promise<boolean> {
+    const isOver = { value: false };
+    void work.then(() => {
+      isOver.value = true;
+    });
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+    return isOver.value;
+  }
+
   it('hears at once that the attempt has ended', async () => {
     const books = await openBooks();
     const intents = intentsOf(books);
     const { attempt, request } = attemptAt(randomUUID());
     await intents.recognise(attempt, request);
-    const startedAtMs = performance.now();
+    await books.attempts.reserve(attempt, request);
+    attempt.reserved = true;
     const waits = Promise.all([1, 2, 3].map(() => intents.closing(attempt.requestId, new Deadline(15_000))));
 
-    await closeAs(books, attempt, request, success());
+    await books.attempts.close(attempt, success());
 
-    await waits;
-    expect(performance.now() - startedAtMs).toBeLessThan(200);
+    expect(await isOverSoon(waits)).toBe(true);
   });
 
   it('hears of one that ends in the very moment in which it asks', async () => {
@@ -478,7 +488,6 @@ describe('who waits for a key', () => {
     const first = attemptAt(key);
     await intents.recognise(first.attempt, first.request);
     first.attempt.holdsKey = true;
-    const startedAtMs = performance.now();
 
     // One commit for both: the key is still held when it is asked for, and nobody waits yet when its attempt ends.
     const { attempt, request } = attemptAt(key);
@@ -486,10 +495,8 @@ describe('who waits for a key', () => {
       intents.recognise(attempt, request),
       books.attempts.close(first.attempt, refusal(new AttemptError('FRAUD_BLOCKED'))),
     ]);
-    if (recognition.is === 'IN_FLIGHT') await intents.closing(recognition.requestId, attempt.deadline);
 
-    expect(await intents.recognise(attempt, request)).toMatchObject({ is: 'REPLAY' });
-    expect(performance.now() - startedAtMs).toBeLessThan(200);
+    expect(recognition).toMatchObject({ is: 'REPLAY' });
   });
 
   it('hears at once of one that has found its answer in what an earlier one had left', async () => {
@@ -500,7 +507,6 @@ describe('who waits for a key', () => {
     const [holder, waiting] = [attemptAt(key), attemptAt(key)];
     expect(await intents.recognise(holder.attempt, holder.request)).toMatchObject({ is: 'UNSETTLED' });
     expect(await intents.recognise(waiting.attempt, waiting.request)).toMatchObject({ is: 'IN_FLIGHT' });
-    const startedAtMs = performance.now();
     const wait = intents.closing(holder.attempt.requestId, new Deadline(15_000));
     const unknown = (await books.sessions.byId(earlier.requestId))!;
     const found = upstream(earlier.requestId, 'the token');
@@ -508,14 +514,13 @@ describe('who waits for a key', () => {
 
     expect(await intents.recognise(holder.attempt, holder.request)).toMatchObject({ is: 'REPLAY' });
 
-    await wait;
-    expect(performance.now() - startedAtMs).toBeLessThan(200);
+    expect(await isOverSoon(wait)).toBe(true);
     expect(await intents.recognise(waiting.attempt, waiting.request)).toMatchObject({ is: 'REPLAY' });
   });
 
   it.each([
     ['soon', 15_000, 200, 1_500],
-    ['no later than at its deadline', 30, 20, 190],
+    ['no later than at its deadline', 30, 20, 240],
   ])('looks again where it hears of nothing: %s', async (_when, deadlineMs, leastMs, mostMs) => {
     const books = await openBooks();
     const startedAtMs = performance.now();
