@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     environment: 'node',
+    // To load the program anew for each file takes longer than most files: none leaves anything behind in a module.
     isolate: false,
     // Most tests wait for sockets and the disk: on two cores two files at once take half the time.
     maxWorkers: 2,

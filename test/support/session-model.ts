@@ -187,6 +187,8 @@ const COME_BACK_MS = 50;
 const COME_BACK_WITHIN_MS = 20_000;
 const AT_REST_WITHIN_MS = 12_000;
 const EXPIRED_WITHIN_MS = 3_000;
+/** On a busy machine CXone's list may be late, and one look in vain. */
+const MOST_LOOKS = 2;
 const MINUTE_MS = 60_000;
 /** What is looked at within this time is left alone. */
 const SOON_MS = 1_500;
@@ -412,19 +414,23 @@ export async function settle(world: World, guests: readonly GuestModel[]): Promi
     overdue();
     return books.count(`FROM "GuestSession" WHERE NOT (${IS_SETTLED})`) === 0;
   }, AT_REST_WITHIN_MS).catch(() => undefined);
-  // The books learn of what an agent has ended when they look the next time: they do when the guest asks for another.
-  books.change(`UPDATE "GuestSession" SET "createdAt" = "createdAt" - ? WHERE ${IS_SETTLED}`, MINUTE_MS);
-  await Promise.all(guests.map((guest) => guest.live([{ do: 'open', intent: null, waits: true }])));
-
   const open = books.rows<{ id: string; status: string }>(
     `SELECT "id", "status" FROM "GuestSession" WHERE NOT (${IS_SETTLED})`,
   );
+
+  // The books learn of what an agent has ended when they look the next time: they do when the guest asks for another session.
+  world.cxone.scenarios.add({ on: 'create', fault: { kind: 'status', status: 400 } });
+  books.change(`UPDATE "GuestSession" SET "createdAt" = "createdAt" - ? WHERE ${IS_SETTLED}`, MINUTE_MS);
   let broken: string[] = [];
-  // A session that has just expired is marked a moment later.
-  await eventually(() => {
-    broken = violations(withoutLateArrivals(world), { maxConcurrentSessions: CAP });
-    return broken.length === 0;
-  }, EXPIRED_WITHIN_MS).catch(() => undefined);
+  for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+    await Promise.all(guests.map((guest) => guest.live([{ do: 'open', intent: null, waits: true }])));
+    // A session that has just expired is marked a moment later.
+    await eventually(() => {
+      broken = violations(withoutLateArrivals(world), { maxConcurrentSessions: CAP });
+      return broken.length === 0;
+    }, EXPIRED_WITHIN_MS).catch(() => undefined);
+    if (broken.length === 0) break;
+  }
   for (const guest of guests) guest.checkAnswers();
   const { data } = await world.graphql(CHECK_TRAIL);
   return [
