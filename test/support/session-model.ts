@@ -50,7 +50,7 @@ export interface World {
   readonly isExact: boolean;
 }
 
-export const CAP = 2;
+const CAP = 2;
 
 export const MODEL_ENV = {
   MAX_CONCURRENT_SESSIONS: `${CAP}`,
