@@ -28,8 +28,11 @@ interface Rule {
  */
 const RULES: Readonly<Record<string, Rule>> = {
   'guest-session/': {},
-  // deadline.ts: a token fetch that many callers share needs a deadline of its own.
-  'cxone/': { types: ['guest-session/', 'config.ts'], values: ['guest-session/deadline.ts'] },
+  // deadline.ts: a token fetch that many callers share needs a deadline of its own. single-flight.ts: so does one order to end.
+  'cxone/': {
+    types: ['guest-session/', 'config.ts'],
+    values: ['guest-session/deadline.ts', 'guest-session/single-flight.ts'],
+  },
   'fraud/': { types: ['guest-session/', 'config.ts'] },
   'store/': {
     types: ['guest-session/', 'config.ts'],

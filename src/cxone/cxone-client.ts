@@ -9,6 +9,7 @@ import type {
   UpstreamEnd,
   UpstreamSession,
 } from '../guest-session/ports.js';
+import { SingleFlight } from '../guest-session/single-flight.js';
 import type { AccessTokens } from './access-token.js';
 import { type Answer, type Exchange, NoAnswer } from './exchange.js';
 import type { CxoneCall, GuardedExchange } from './guarded-exchange.js';
@@ -23,7 +24,7 @@ export class CxoneClient implements Cxone {
   readonly #exchange: GuardedExchange;
   readonly #tokens: AccessTokens;
   readonly #retry: RetryPolicy;
-  readonly #ending = new Map<string, Promise<UpstreamEnd>>();
+  readonly #ending = new SingleFlight<UpstreamEnd>();
 
   constructor(exchange: GuardedExchange, tokens: AccessTokens, retry: RetryPolicy) {
     this.#exchange = exchange;
@@ -82,11 +83,7 @@ export class CxoneClient implements Cxone {
 
   /** Whoever asks while a session is being ended hears the same: a second order would hear that there is no such session. */
   endSession(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
-    const underWay = this.#ending.get(sessionId);
-    if (underWay) return underWay;
-    const ending = this.#end(sessionId, deadline).finally(() => this.#ending.delete(sessionId));
-    this.#ending.set(sessionId, ending);
-    return ending;
+    return this.#ending.run(sessionId, () => this.#end(sessionId, deadline));
   }
 
   async #end(sessionId: string, deadline: Deadline): Promise<UpstreamEnd> {
