@@ -15,6 +15,10 @@ export interface AttemptEnding {
   readonly durationMs: number;
 }
 
+/** Whether it is open what has become of an attempt: it is under way, or was interrupted, or its answer was lost. */
+export const isOpen = ({ status }: { readonly status: SessionStatus }): boolean =>
+  status === 'PENDING' || status === 'UNKNOWN';
+
 export function endingOf(attempt: Attempt, outcome: Outcome): AttemptEnding {
   const durationMs = attempt.elapsedMs;
   if (outcome.status === 'SUCCESS') {

@@ -1,4 +1,5 @@
 import { AttemptError } from '../errors.js';
+import { isOpen } from './attempt-ending.js';
 import type { Deadline } from './deadline.js';
 import { endListed } from './end-upstream.js';
 import type { GuestId, GuestSessionRecord, Ports } from './ports.js';
@@ -20,7 +21,7 @@ export async function clearAway(
     const { session, isAnswer, surplusLeft } = await settleAttempt(earlier, deadline, ports);
     if (isAnswer) return 'ADOPTED';
     if (surplusLeft) throw stillThere(surplusLeft.sessionId, surplusLeft.why);
-    if (session.status === 'PENDING' || session.status === 'UNKNOWN') throw stillThere(null, 'it is not settled');
+    if (isOpen(session)) throw stillThere(null, 'it is not settled');
     if (session.status !== 'ACTIVE' || session.sessionId === null) return 'CLEAR';
     const end = await endListed(session.sessionId, session.guestId as GuestId, deadline, ports);
     if (end.isLive) throw stillThere(session.sessionId, end.reason);

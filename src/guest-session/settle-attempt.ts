@@ -1,3 +1,4 @@
+import { isOpen } from './attempt-ending.js';
 import type { Deadline } from './deadline.js';
 import { endListed } from './end-upstream.js';
 import { findSessionsOf } from './find-sessions-of.js';
@@ -63,8 +64,6 @@ function sessionToKeep(attempt: GuestSessionRecord, ours: readonly UpstreamSessi
   if (!isOpen(attempt)) return null;
   return ours.find((session) => session.clientToken !== null) ?? ours[0] ?? null;
 }
-
-const isOpen = ({ status }: GuestSessionRecord): boolean => status === 'PENDING' || status === 'UNKNOWN';
 
 async function endSurplus(
   attempt: GuestSessionRecord,

@@ -5,6 +5,7 @@ const INTERVAL_MS = 1_000;
 const BATCH_SIZE = 20;
 /** Looks at CXone at one time: callers come first. */
 const CONCURRENCY = 4;
+
 /** What the reconciler works on. */
 export interface Unsettled {
   /** Attempts that have to be looked up at CXone, the longest waiting first. */

@@ -11,6 +11,7 @@ import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
 import type { Outbox } from './outbox.js';
+import { OWNED_BY_ANOTHER } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TokenCipher } from './token-cipher.js';
 
@@ -107,8 +108,7 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   }
 
   ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string> {
-    const sql = 'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?';
-    return new Set(sessionIds.filter((sessionId) => this.#reader.get(sql, sessionId, requestId)));
+    return new Set(sessionIds.filter((sessionId) => this.#reader.get(OWNED_BY_ANOTHER, sessionId, requestId)));
   }
 
   countOpen(guestId: GuestId, exceptRequestId: string): number {
@@ -142,8 +142,8 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
       posts: attempt.posts,
       capacityCheck: attempt.capacityCheck,
       stageDurationsMs: attempt.stageDurationsMs,
-      reconcileAt: reconcileAt(attempt, ending),
-      key: this.#settlementOf(attempt, outcome),
+      reconcileAt: hasToBeLookedUp(attempt, ending) ? fromNow(LOOK_SOON_MS) : null,
+      key: this.#settlementOf(attempt, outcome, ending),
       event,
       delivery,
     });
@@ -175,21 +175,17 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     await Promise.all(unwritten.map(({ close }) => close()));
   }
 
-  #settlementOf(
-    { request, caller, holdsKey, requestId, reserved, lostAnswers }: Attempt,
-    outcome: Outcome,
-  ): KeySettlement | null {
+  #settlementOf(attempt: Attempt, outcome: Outcome, ending: AttemptEnding): KeySettlement | null {
+    const { request, caller, holdsKey, requestId, reserved } = attempt;
     if (!holdsKey || !request?.idempotencyKey) return null;
     const succeeded = outcome.status === 'SUCCESS';
     const token = succeeded ? outcome.created.clientToken : null;
-    const isBlocked = !succeeded && outcome.error instanceof AttemptError && outcome.error.code === 'FRAUD_BLOCKED';
-    const isUnknown = !succeeded && outcome.error instanceof AttemptError && outcome.error.code === 'OUTCOME_UNKNOWN';
     return {
       callerName: caller.name,
       key: request.idempotencyKey,
-      state: succeeded ? 'SUCCEEDED' : isBlocked ? 'BLOCKED' : 'OPEN',
+      state: succeeded ? 'SUCCEEDED' : ending.errorCode === 'FRAUD_BLOCKED' ? 'BLOCKED' : 'OPEN',
       clientToken: token === null ? null : this.#cipher.encrypt(token, requestId),
-      isUnsettled: reserved && !succeeded && (isUnknown || lostAnswers > 0),
+      isUnsettled: reserved && !succeeded && hasToBeLookedUp(attempt, ending),
     };
   }
 
@@ -217,7 +213,7 @@ function eventOf(
 }
 
 /** An outcome that is unknown is looked up; a POST that was given up for lost may arrive late. */
-const reconcileAt = ({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): Date | null =>
-  sessionStatus === 'UNKNOWN' || lostAnswers > 0 ? fromNow(LOOK_SOON_MS) : null;
+const hasToBeLookedUp = ({ lostAnswers }: Attempt, { sessionStatus }: AttemptEnding): boolean =>
+  sessionStatus === 'UNKNOWN' || lostAnswers > 0;
 
 const fromNow = (ms: number): Date => new Date(steadyNow().getTime() + ms);

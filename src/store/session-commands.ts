@@ -1,10 +1,11 @@
 import { AttemptError, type ErrorCode } from '../errors.js';
+import { isOpen } from '../guest-session/attempt-ending.js';
 import type { SessionStatus } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
 import { answerKey, isAnswerToKey, purgeToken, settleKeyOf } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
-import { auditSession, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
+import { auditSession, OWNED_BY_ANOTHER, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
 
 /** Which attempts have to be looked up at CXone; to be asked with the time of the steady clock. */
 export const IS_DUE_FOR_RECONCILIATION = '"reconcileAt" <= ?';
@@ -76,9 +77,9 @@ export function reconcileAttempt(transaction: LedgerTransaction, reconciliation:
   if (!session) return false;
   // Who was faster may have seen more: a session that came after we had looked must not be taken for one that is gone.
   if (session.status !== reconciliation.was) return isAnswerToKey(transaction, session);
-  const isOpen = session.status === 'PENDING' || session.status === 'UNKNOWN';
-  if (isOpen && reconciliation.found) return establish(transaction, session, reconciliation, reconciliation.found);
-  if (isOpen) fail(transaction, session, reconciliation.reason, waitFrom(reconciliation.now, 0));
+  const { found } = reconciliation;
+  if (isOpen(session) && found) return establish(transaction, session, reconciliation, found);
+  if (isOpen(session)) fail(transaction, session, reconciliation.reason, waitFrom(reconciliation.now, 0));
   else lookedAgain(transaction, session, reconciliation);
   return isAnswerToKey(transaction, session);
 }
@@ -120,12 +121,8 @@ function establish(
   { eventId, reason, now, delivery }: Reconciliation,
   { sessionId, expiresAt, clientToken }: NonNullable<Reconciliation['found']>,
 ): boolean {
-  const owner = transaction.db.get(
-    'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?',
-    sessionId,
-    before.id,
-  );
-  if (owner) throw new AttemptError('OUTCOME_UNKNOWN', { detail: `the session ${sessionId} is another attempt's` });
+  if (transaction.db.get(OWNED_BY_ANOTHER, sessionId, before.id))
+    throw new AttemptError('OUTCOME_UNKNOWN', { detail: `the session ${sessionId} is another attempt's` });
   const session = { ...before, status: 'ACTIVE', sessionId, expiresAt: expiresAt.getTime() } as const;
   closeInterrupted(transaction, before, sessionId, reason, 'OUTCOME_UNKNOWN');
   transaction.db.run(
@@ -222,7 +219,7 @@ export function postponeReconciliation(
   if (!session) return false;
   const isGivenUp = session.looks >= MOST_LOOKS;
   if (!isGivenUp) scheduleLook(transaction, session, now);
-  else if (session.status === 'PENDING' || session.status === 'UNKNOWN') {
+  else if (isOpen(session)) {
     fail(transaction, session, 'CXone could not be asked within an hour', null, 'OUTCOME_UNKNOWN');
   } else scheduleLook(transaction, session, null);
   return isGivenUp;

@@ -24,6 +24,9 @@ export interface SessionRow {
 export const SESSION_ROW_COLUMNS =
   '"id", "callerName", "guestId", "crmId", "channel", "status", "sessionId", "expiresAt", "idempotencyKey", "looks"';
 
+/** Whether a session of CXone belongs to another attempt; to be asked with its id there and that of the attempt. */
+export const OWNED_BY_ANOTHER = 'SELECT 1 FROM "GuestSession" WHERE "sessionId" = ? AND "id" <> ?';
+
 export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undefined =>
   db.get<SessionRow>(`SELECT ${SESSION_ROW_COLUMNS} FROM "GuestSession" WHERE "id" = ?`, id);
 

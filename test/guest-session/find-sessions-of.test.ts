@@ -6,6 +6,7 @@ import { RequestIdEcho } from '../../src/guest-session/request-id-echo.js';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
 import { attemptFor, openBooks, openSession, success } from '../store/ledger.js';
+import { echoOf } from './echo.js';
 
 const MINUTE_MS = 60_000;
 /** What an attempt opens may appear so long after its deadline. */
@@ -17,17 +18,7 @@ const SKEW_MS = 5_000;
 async function start(tenant: CxoneSandboxOptions = {}) {
   const { sandbox, client } = await startClient({ sandbox: tenant });
   const books = await openBooks();
-  const echo = new RequestIdEcho();
-  // As a list does that has shown a session of ours without its request id.
-  const unnamed = {
-    sessionId: 'cxs_ours',
-    requestId: null,
-    createdAt: null,
-    expiresAt: null,
-    clientToken: null,
-    namesGuest: true,
-  };
-  if (tenant.echoAttributes === false) echo.learn([unnamed], new Set([unnamed.sessionId]));
+  const echo = echoOf(tenant);
   const rules = { createDeadlineMs: MINUTE_MS - ARRIVAL_MARGIN_MS, listLagMs: 0 } as Ports['rules'];
   const ports = { cxone: client, ledger: books.attempts, sessions: books.sessions, echo, rules };
   const suspect: Suspect = {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { AttemptError } from '../../src/errors.js';
 import type { Outcome, Ports } from '../../src/guest-session/ports.js';
-import { RequestIdEcho } from '../../src/guest-session/request-id-echo.js';
 import { type SettledAttempt, settleAttempt } from '../../src/guest-session/settle-attempt.js';
 import { SingleFlight } from '../../src/guest-session/single-flight.js';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
 import { attemptFor, openBooks, success } from '../store/ledger.js';
+import { echoOf } from './echo.js';
 
 const UNKNOWN: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
 const UNAVAILABLE: Outcome = { status: 'FAILED', error: new AttemptError('CXONE_UNAVAILABLE'), stage: 'CREATE' };
@@ -16,17 +16,7 @@ async function start(outcome: Outcome | null, tenant: CxoneSandboxOptions = {}, 
   const { sandbox, client } = await startClient({ sandbox: tenant });
   const books = await openBooks();
   const warnings: object[] = [];
-  const echo = new RequestIdEcho();
-  // As a list does that has shown a session of ours without its request id.
-  const unnamed = {
-    sessionId: 'cxs_ours',
-    requestId: null,
-    createdAt: null,
-    expiresAt: null,
-    clientToken: null,
-    namesGuest: true,
-  };
-  if (tenant.echoAttributes === false) echo.learn([unnamed], new Set([unnamed.sessionId]));
+  const echo = echoOf(tenant);
   const ports = {
     echo,
     settling: new SingleFlight<SettledAttempt>(),

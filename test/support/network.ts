@@ -56,12 +56,7 @@ export async function startSharedNetwork(options: NetworkOptions = {}): Promise<
   const settings = loadSettings({
     PORT: '0',
     DATABASE_URL: databaseUrl,
-    CXONE_BASE_URL: cxone.url,
-    CXONE_CLIENT_ID: cxone.clientId,
-    CXONE_CLIENT_SECRET: cxone.clientSecret,
-    CXONE_QUEUE_ID: 'queue-test',
-    CXONE_RETRY_BASE_MS: '10',
-    CRM_WEBHOOK_URL: crm.url,
+    ...settingsFor(cxone, crm),
     ENCRYPTION_KEY: TEST_KEY,
     LOG_LEVEL: 'trace',
     ...options.env,
@@ -97,6 +92,16 @@ export async function startSharedNetwork(options: NetworkOptions = {}): Promise<
     },
   };
 }
+
+/** What points a server at a tenant and a CRM, with waits that a test has time for. */
+export const settingsFor = (cxone: CxoneSandbox, crm: CrmSandbox) => ({
+  CXONE_BASE_URL: cxone.url,
+  CXONE_CLIENT_ID: cxone.clientId,
+  CXONE_CLIENT_SECRET: cxone.clientSecret,
+  CXONE_QUEUE_ID: 'queue-test',
+  CXONE_RETRY_BASE_MS: '10',
+  CRM_WEBHOOK_URL: crm.url,
+});
 
 /** 32 bytes, the same for every server of a run, so that one can go on with another's database. */
 const TEST_KEY = randomBytes(32).toString('base64');

@@ -10,7 +10,7 @@ import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
 import { CxoneSandbox, type CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from './eventually.js';
-import { type GraphqlAnswer, postGraphql } from './network.js';
+import { type GraphqlAnswer, postGraphql, settingsFor } from './network.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
@@ -99,12 +99,7 @@ export class Site {
     this.#env = {
       PORT: String(port),
       DATABASE_URL: `file:${this.databasePath}`,
-      CXONE_BASE_URL: cxone.url,
-      CXONE_CLIENT_ID: cxone.clientId,
-      CXONE_CLIENT_SECRET: cxone.clientSecret,
-      CXONE_QUEUE_ID: 'queue-test',
-      CXONE_RETRY_BASE_MS: '10',
-      CRM_WEBHOOK_URL: crm.url,
+      ...settingsFor(cxone, crm),
       CRM_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
       ENCRYPTION_KEY,
       LOG_LEVEL: 'error',
