@@ -158,6 +158,18 @@ export class InternalError extends Error {
   }
 }
 
+/** A cursor of the event log is older than what is kept: not all that came after it can be told any more. */
+export class CursorExpiredError extends Error {
+  override readonly name = 'CursorExpiredError';
+
+  constructor() {
+    super(
+      'The cursor "after" is older than the events that are kept: some that came after it are gone. Read "events" without ' +
+        '"after" from the oldest that is left, and compare what you have with "sessions".',
+    );
+  }
+}
+
 /** The server cannot start: the message lists every problem, one a line. */
 export class StartupError extends Error {
   override readonly name = 'StartupError';

@@ -1,7 +1,7 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { v7 as uuidv7 } from 'uuid';
-import { InternalError } from '../errors.js';
+import { CursorExpiredError, InternalError } from '../errors.js';
 
 /** The caller's own fault in speaking to us: an argument that cannot be used. */
 export const badUserInput = (message: string): GraphQLError =>
@@ -36,6 +36,10 @@ export const formatError =
   (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
     const original = unwrapResolverError(error);
     if (original instanceof GraphQLError && !isFoundByGraphql(original, formatted)) return formatted;
+    if (original instanceof CursorExpiredError) {
+      const { message } = original;
+      return { message, ...(formatted.path && { path: formatted.path }), extensions: { code: 'CURSOR_EXPIRED' } };
+    }
     const requestId = original instanceof InternalError ? original.requestId : uuidv7();
     log.error({ err: original, requestId, path: formatted.path }, 'a request failed on a bug of ours');
     return {
