@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ExpirySweep } from '../dist/lifecycle/expiry-sweep.js';
-import { SessionExpiry } from '../dist/store/expiry.js';
+import { sessionExpiry } from '../dist/store/expiry.js';
 import { openDatabase } from '../dist/store/open-database.js';
 import { SqliteConnection } from '../dist/store/sqlite-connection.js';
 import { ThreadedLedger } from '../dist/store/threaded-ledger.js';
@@ -100,9 +100,9 @@ async function main({ sessions, spread, atOnce }) {
   const database = await openDatabase(`file:${join(directory, 'bench.db')}`);
   const { path } = database;
   fill(path, sessions);
-  const ledger = await ThreadedLedger.start(path);
+  const ledger = await ThreadedLedger.start({ path, webhookEvents: [] });
   const lateMs = listen(ledger);
-  const sweep = new ExpirySweep(new SessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, console);
+  const sweep = new ExpirySweep(sessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, console);
   const shareOfOthers = await watchOthers([]);
 
   print(`${sessions.toLocaleString('en')} live sessions; late by         p50       p99       max   above 1 s`);

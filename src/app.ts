@@ -6,7 +6,7 @@ import { type Config, isLoopback, type Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
-import { webhookBody } from './crm/webhook-body.js';
+import { WebhookReplays } from './crm/replay-webhooks.js';
 import { AccessTokens } from './cxone/access-token.js';
 import { CxoneClient } from './cxone/cxone-client.js';
 import { CxoneExchange } from './cxone/exchange.js';
@@ -37,9 +37,10 @@ import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
 import { AuditReader } from './store/audit-reader.js';
+import { DeliveryReader } from './store/delivery-reader.js';
 import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
-import { KeyExpiry, SessionExpiry } from './store/expiry.js';
+import { eventExpiry, keyExpiry, sessionExpiry } from './store/expiry.js';
 import { SqliteIntentLedger } from './store/intent-ledger.js';
 import { MetricsReader } from './store/metrics-reader.js';
 import { openDatabase } from './store/open-database.js';
@@ -53,14 +54,18 @@ import { Teardown } from './teardown.js';
 /** What an attempt may need beyond its deadline, to be closed and answered. */
 const DRAIN_MARGIN_MS = 5_000;
 const EXPIRY_SWEEP_MS = 250;
-/** Nobody waits for a key to be forgotten: one whose time is over is not honoured any more. */
-const KEY_SWEEP_MS = 60_000;
+/** Nobody waits for a key to be forgotten: one whose time is over is not honoured any more. Nor for old events to be removed. */
+const SLOW_SWEEP_MS = 60_000;
+const OUTBOX_POLL_MS = 500;
+const HOUR_MS = 3_600_000;
 
 /** What a test or an embedding program may put in place of the usual. */
 export interface Overrides {
   readonly log?: Logger;
   /** Called when the process can do no more good: by default it stays up, unready. */
   readonly onFatal?: () => void;
+  /** The clock that webhooks are due by. */
+  readonly now?: () => Date;
 }
 
 /** The product without its HTTP surface: pipeline, ledger, outbox, and the sandbox where there is no tenant. */
@@ -89,7 +94,9 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const { appliedMigrations } = database;
     if (appliedMigrations.length > 0) log.debug({ appliedMigrations }, 'the database was brought up to date');
     const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
-    const ledger = teardown.use(await ThreadedLedger.start(database.path));
+    const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
+    const webhookEvents = webhookUrl === null ? [] : config.crm.events;
+    const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, webhookEvents }));
     let isAlive = true;
     ledger.onFailure((error) => {
       isAlive = false;
@@ -104,27 +111,33 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events));
 
-    const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
-    const outbox = webhookUrl === null ? null : new Outbox(ledger, database.reader, webhookBody);
-    if (outbox && webhookUrl) {
+    let outbox: Outbox | null = null;
+    if (webhookUrl !== null) {
+      const now = overrides.now ?? (() => new Date());
+      const disableAfterMs = config.crm.disableAfterHours * HOUR_MS;
+      outbox = new Outbox(ledger, database.reader, { url: webhookUrl, disableAfterMs }, now);
       const settings = { url: webhookUrl, timeoutMs: config.crm.timeoutMs, secrets: secrets.crmWebhookSecrets };
       const webhook = withWebhookCrashPoint(new CrmWebhook(http.axios, settings), config.crashAt);
-      await teardown.use(new OutboxWorker(outbox, webhook, config.crm, log)).start();
+      const worker = new OutboxWorker(outbox, webhook, { ...config.crm, pollIntervalMs: OUTBOX_POLL_MS }, log, now);
+      await teardown.use(worker).start();
     }
-    teardown.use(new ExpirySweep(new SessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, log));
-    teardown.use(new ExpirySweep(new KeyExpiry(ledger, database.reader), KEY_SWEEP_MS, log));
+    teardown.use(new ExpirySweep(sessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, log));
+    teardown.use(new ExpirySweep(keyExpiry(ledger, database.reader), SLOW_SWEEP_MS, log));
+    const retentionMs = config.eventRetentionDays * 24 * HOUR_MS;
+    teardown.use(new ExpirySweep(eventExpiry(ledger, database.reader, retentionMs), SLOW_SWEEP_MS, log));
 
     const { fraud, maxConcurrentSessions, createDeadlineMs, cxone: tenant } = config;
     const encryptionKeys = [encryptionKey, ...secrets.encryptionKeysOld] as const;
     const cipher = new TokenCipher(encryptionKey, secrets.encryptionKeysOld);
     const sessions = new SessionReader(database.prisma);
     const attemptLedger = teardown.use(
-      new SqliteAttemptLedger(ledger, database.reader, outbox, cipher, {
+      new SqliteAttemptLedger(ledger, database.reader, cipher, {
         maxConcurrentSessions,
+        tellsCrm: webhookEvents.includes('SESSION_INITIATED'),
         fingerprintKey: deriveKey(encryptionKey, 'device fingerprints'),
       }),
     );
-    const sessionLedger = new SqliteSessionLedger(ledger, database.reader, sessions, cipher, outbox);
+    const sessionLedger = new SqliteSessionLedger(ledger, database.reader, sessions, cipher);
     const inputKeys = encryptionKeys.map((key) => deriveKey(key, 'idempotency inputs')) as [Buffer, ...Buffer[]];
     const ports = withCrashPoint(
       {
@@ -138,7 +151,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
           instanceId: randomUUID(),
           isAlone: true, // the lock of the database sees to it
-          ttlMs: config.idempotencyTtlHours * 3_600_000,
+          ttlMs: config.idempotencyTtlHours * HOUR_MS,
           unwritten: () => attemptLedger.unwritten,
           inputKeys,
         }),
@@ -182,6 +195,8 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         audits: new AuditReader(database.prisma),
         events,
         metrics: new MetricsReader(database.prisma),
+        deliveries: new DeliveryReader(database.prisma, database.reader),
+        webhooks: new WebhookReplays(outbox),
         stream,
       },
       log,

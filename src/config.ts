@@ -1,16 +1,19 @@
 import { inspect } from 'node:util';
 import { z } from 'zod';
 import { StartupError } from './errors.js';
+import type { WebhookEventType } from './guest-session/session-event.js';
 import {
   apiKeys,
   baseUrl,
   CRASH_POINTS,
+  days,
   encryptionKey,
   encryptionKeys,
+  hours,
   httpUrl,
   type ROLES,
   retrySchedule,
-  ttlHours,
+  webhookEvents,
   webhookSecrets,
   whole,
 } from './setting-formats.js';
@@ -55,10 +58,14 @@ export interface Config {
   readonly crm: {
     /** Null: in sandbox mode the embedded receiver, else no webhooks. */
     readonly webhookUrl: string | null;
+    /** What it is told of. */
+    readonly events: readonly WebhookEventType[];
     readonly timeoutMs: number;
     readonly concurrency: number;
     /** Seconds to wait after the first failed try, the second, …; after the last the delivery is dead. */
     readonly retryScheduleSeconds: readonly number[];
+    /** How long it may take nothing until nothing is sent any more. */
+    readonly disableAfterHours: number;
   };
   readonly fraud: {
     readonly threshold: number;
@@ -69,6 +76,8 @@ export interface Config {
   };
   readonly maxConcurrentSessions: number;
   readonly createDeadlineMs: number;
+  /** How long events are kept. */
+  readonly eventRetentionDays: number;
   /** How long an idempotency key is remembered. */
   readonly idempotencyTtlHours: number;
   /** For tests: where the process dies. */
@@ -146,14 +155,17 @@ const environment = z.object({
   CRM_WEBHOOK_SECRET: webhookSecrets.optional(),
   CRM_TIMEOUT_MS: whole(1, 20_000).default(5000),
   CRM_CONCURRENCY: whole(1, 256).default(8),
-  CRM_RETRY_SCHEDULE: retrySchedule.default([5, 30, 120, 600]),
+  CRM_WEBHOOK_EVENTS: webhookEvents.default(['SESSION_INITIATED']),
+  CRM_RETRY_SCHEDULE: retrySchedule.default([5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]),
+  CRM_DISABLE_AFTER_HOURS: hours.default(120),
   FRAUD_THRESHOLD: whole(0, 100).default(75),
   FRAUD_PROVIDER: z.enum(['simulated', 'http']).default('simulated'),
   FRAUD_SERVICE_URL: httpUrl.optional(),
   FRAUD_TIMEOUT_MS: whole(1, 60_000).default(1000),
   FRAUD_FAIL_MODE: z.enum(['open', 'closed']).default('closed'),
   MAX_CONCURRENT_SESSIONS: whole(1, 1000).default(5),
-  IDEMPOTENCY_TTL_HOURS: ttlHours.default(24),
+  EVENT_RETENTION_DAYS: days.default(30),
+  IDEMPOTENCY_TTL_HOURS: hours.default(24),
   API_KEYS: apiKeys.optional(),
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
@@ -243,7 +255,9 @@ function toSettings(env: z.output<typeof environment>): Settings {
         webhookUrl: env.CRM_WEBHOOK_URL ?? null,
         timeoutMs: env.CRM_TIMEOUT_MS,
         concurrency: env.CRM_CONCURRENCY,
+        events: env.CRM_WEBHOOK_EVENTS,
         retryScheduleSeconds: env.CRM_RETRY_SCHEDULE,
+        disableAfterHours: env.CRM_DISABLE_AFTER_HOURS,
       },
       fraud: {
         threshold: env.FRAUD_THRESHOLD,
@@ -254,6 +268,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       },
       maxConcurrentSessions: env.MAX_CONCURRENT_SESSIONS,
       createDeadlineMs: env.CREATE_DEADLINE_MS,
+      eventRetentionDays: env.EVENT_RETENTION_DAYS,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],

@@ -1,5 +1,5 @@
 /**
- * Every way an attempt to open a guest session, or to end one, can fail. Public: front ends switch on these codes.
+ * Every way an attempt to open a guest session, to end one, or to send a webhook again can fail. Public: front ends switch on these codes.
  */
 export const ErrorCode = {
   INVALID_INPUT: 'INVALID_INPUT',
@@ -19,10 +19,11 @@ export const ErrorCode = {
   IDEMPOTENCY_IN_FLIGHT: 'IDEMPOTENCY_IN_FLIGHT',
   NOT_FOUND: 'NOT_FOUND',
   LEDGER_UNAVAILABLE: 'LEDGER_UNAVAILABLE',
+  WEBHOOKS_DISABLED: 'WEBHOOKS_DISABLED',
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** The steps of opening a session, in order, and the one of ending it. */
+/** The steps of opening a session, in order, the one of ending it, and that of sending webhooks again. */
 export const PipelineStage = {
   VALIDATE: 'VALIDATE',
   RECOGNISE: 'RECOGNISE',
@@ -33,6 +34,7 @@ export const PipelineStage = {
   CREATE: 'CREATE',
   CLOSE: 'CLOSE',
   END: 'END',
+  REPLAY: 'REPLAY',
 } as const;
 export type PipelineStage = keyof typeof PipelineStage;
 
@@ -98,6 +100,11 @@ const MEANINGS: Readonly<Record<ErrorCode, Meaning>> = {
     status: 'FAILED',
     retryable: true,
     message: 'The server cannot write to its database at the moment. Try again later.',
+  },
+  WEBHOOKS_DISABLED: {
+    status: 'REJECTED',
+    retryable: false,
+    message: "The CRM's endpoint is disabled: resume it first (resumeWebhookEndpoint).",
   },
 };
 

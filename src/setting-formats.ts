@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { WEBHOOK_EVENT_TYPES, webhookEventName } from './guest-session/session-event.js';
 
 export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 
@@ -74,11 +75,15 @@ export const encryptionKeys = z
   .transform((list) => list.split(',').map((item) => item.trim()))
   .pipe(z.array(encryptionKey));
 
+const amount = (unit: string, most: number) =>
+  z.coerce
+    .number<string>(`must be a number of ${unit}`)
+    .gt(0, 'must be more than 0')
+    .max(most, `must be at most ${most}`);
 /** More than 0, and at most a year. */
-export const ttlHours = z.coerce
-  .number<string>('must be a number of hours')
-  .gt(0, 'must be more than 0')
-  .max(8760, 'must be at most 8760');
+export const hours = amount('hours', 8760);
+/** More than 0, and at most ten years. */
+export const days = amount('days', 3650);
 
 /** Seconds, comma-separated. */
 export const retrySchedule = z
@@ -101,3 +106,19 @@ export const webhookSecrets = z
   .string()
   .transform((list) => list.split(',').map((item) => item.trim()))
   .pipe(z.array(z.string().regex(/^whsec_[A-Za-z0-9+/=]{32,}$/, 'must be whsec_ and 24 or more bytes in base64')));
+
+const TYPE_BY_NAME = new Map(WEBHOOK_EVENT_TYPES.map((type) => [webhookEventName(type), type]));
+/** Names of events that the CRM is told of, comma-separated. */
+export const webhookEvents = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(
+    z.array(
+      z.string().transform((name, context) => {
+        const type = TYPE_BY_NAME.get(name);
+        if (type) return type;
+        context.addIssue({ code: 'custom', message: `must be one of ${[...TYPE_BY_NAME.keys()].join(', ')}` });
+        return z.NEVER;
+      }),
+    ),
+  );

@@ -1,5 +1,9 @@
-import type { Axios } from 'axios';
+import { type Axios, AxiosError, type AxiosResponse } from 'axios';
+import { parseRetryAfterMs } from '../outbound/retry-after.js';
 import { signWebhook } from './sign-webhook.js';
+
+/** No more is read of what the CRM answers: its status says all that counts. */
+const MAX_ANSWER_BYTES = 16_384;
 
 export interface CrmWebhookSettings {
   readonly url: string;
@@ -15,6 +19,8 @@ export interface Posted {
   readonly statusCode: number | null;
   /** Null when the CRM took it: a 2xx, and nothing else. */
   readonly error: string | null;
+  /** How long the CRM asks us to wait (429 and 503 with `Retry-After`); null where it does not say. */
+  readonly retryAfterMs: number | null;
 }
 
 /** The CRM's end of the webhook. */
@@ -33,18 +39,30 @@ export class CrmWebhook {
     const startedAt = new Date();
     const startedAtMs = performance.now();
     const signature = secrets.length > 0 ? signWebhook(id, body, secrets, startedAt) : { 'webhook-id': id };
-    const { statusCode, error } = await this.#axios
+    const { statusCode, error, retryAfter } = await this.#axios
       .request<string>({
         method: 'POST',
         url,
         headers: { 'content-type': 'application/json', ...signature },
         data: body,
         timeout: timeoutMs,
+        maxContentLength: MAX_ANSWER_BYTES,
       })
-      .then(
-        ({ status }) => ({ statusCode: status, error: status >= 200 && status < 300 ? null : `status ${status}` }),
-        ({ code }: { code?: string }) => ({ statusCode: null, error: `no answer (${code ?? 'ERR_NETWORK'})` }),
-      );
-    return { startedAt, durationMs: performance.now() - startedAtMs, statusCode, error };
+      .catch((failure: AxiosError) => failure.response ?? failure)
+      .then(judge);
+    const retryAfterMs = parseRetryAfterMs(retryAfter, new Date());
+    return { startedAt, durationMs: performance.now() - startedAtMs, statusCode, error, retryAfterMs };
   }
+}
+
+/** An answer that is longer than we read is an answer all the same; one that was broken off is none. */
+function judge(answer: AxiosResponse | AxiosError) {
+  if (answer instanceof AxiosError) {
+    return { statusCode: null, error: `no answer (${answer.code ?? 'ERR_NETWORK'})`, retryAfter: null };
+  }
+  const { status, headers } = answer;
+  const isTaken = status >= 200 && status < 300;
+  const asksToWait = status === 429 || status === 503;
+  const retryAfter = asksToWait ? String(headers['retry-after'] ?? '') : null;
+  return { statusCode: status, error: isTaken ? null : `status ${status}`, retryAfter };
 }

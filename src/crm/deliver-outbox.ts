@@ -1,9 +1,10 @@
+import type { ClaimedDelivery } from '../store/delivery-queue.js';
+import type { DeliveryTry, TryRecord } from '../store/delivery-tries.js';
 import type { Outbox } from '../store/outbox.js';
-import type { ClaimedDelivery, DeliveryTry } from '../store/outbox-commands.js';
-import type { CrmWebhook } from './crm-webhook.js';
+import type { CrmWebhook, Posted } from './crm-webhook.js';
 import { nextTryAt } from './retry-schedule.js';
 
-const POLL_INTERVAL_MS = 500;
+const GONE = 410;
 /** Above this, new deliveries are left in the database until there is room. */
 const MAX_WAITING = 1_000;
 /** New ones may take half of that, so that what is due again gets its turn however much is new. */
@@ -15,6 +16,8 @@ const LEAST_LEASE_MS = 25_000;
 export interface OutboxWorkerSettings {
   readonly concurrency: number;
   readonly retryScheduleSeconds: readonly number[];
+  /** How late a delivery that is due again may be. */
+  readonly pollIntervalMs: number;
 }
 
 interface Log {
@@ -24,39 +27,55 @@ interface Log {
 
 /**
  * Sends what is in the outbox: new deliveries as they are committed, and from the database those that are due again or were
- * left by an earlier process. Each is tried at least once; the CRM tells repeats apart by their `webhook-id`.
+ * left by an earlier process. Each is tried at least once; the CRM tells repeats apart by their `webhook-id`. While the endpoint
+ * is disabled nothing is sent, and what waits is given up in the books, to be revived when it is resumed.
  */
 export class OutboxWorker implements AsyncDisposable {
   readonly #outbox: Outbox;
   readonly #webhook: Pick<CrmWebhook, 'post'>;
   readonly #settings: OutboxWorkerSettings;
   readonly #log: Log;
+  readonly #now: () => Date;
   readonly #waiting: ClaimedDelivery[] = [];
   readonly #unfinished = new Set<Promise<unknown>>();
   #posting = 0;
   #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
+  #isDisabled = false;
 
-  constructor(outbox: Outbox, webhook: Pick<CrmWebhook, 'post'>, settings: OutboxWorkerSettings, log: Log) {
+  /** @param now the clock that deliveries are due by */
+  constructor(
+    outbox: Outbox,
+    webhook: Pick<CrmWebhook, 'post'>,
+    settings: OutboxWorkerSettings,
+    log: Log,
+    now: () => Date,
+  ) {
     this.#outbox = outbox;
     this.#webhook = webhook;
     this.#settings = settings;
     this.#log = log;
+    this.#now = now;
   }
 
   async start(): Promise<void> {
+    const revived = await this.#outbox.meetEndpoint();
+    if (revived !== null) this.#log.warn({ revived }, 'the CRM endpoint has a new address: it gets what was missed');
     await this.#outbox.releaseAbandoned();
+    this.#isDisabled = this.#outbox.isEndpointDisabled;
+    if (this.#isDisabled)
+      this.#log.error({}, 'the CRM endpoint is disabled: nothing is sent until resumeWebhookEndpoint');
     this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries));
     this.#timer = setInterval(() => {
       this.#polling ??= this.#poll().finally(() => {
         this.#polling = null;
       });
-    }, POLL_INTERVAL_MS);
+    }, this.#settings.pollIntervalMs);
   }
 
   #accept(deliveries: readonly ClaimedDelivery[]): void {
-    const room = this.#isStopping ? 0 : Math.max(0, MAX_WAITING_NEW - this.#waiting.length);
+    const room = this.#isStopping || this.#isDisabled ? 0 : Math.max(0, MAX_WAITING_NEW - this.#waiting.length);
     this.#waiting.push(...deliveries.slice(0, room));
     this.#handBack(deliveries.slice(room));
     this.#fill();
@@ -67,10 +86,14 @@ export class OutboxWorker implements AsyncDisposable {
   }
 
   async #poll(): Promise<void> {
-    if (this.#waiting.length >= MAX_WAITING) return; // there is work enough
     try {
-      this.#waiting.push(...(await this.#outbox.claimDue(POLL_BATCH)));
-      this.#fill();
+      this.#isDisabled = this.#outbox.isEndpointDisabled;
+      if (this.#isDisabled) {
+        while ((await this.#outbox.bury(POLL_BATCH)) === POLL_BATCH && !this.#isStopping);
+      } else if (this.#waiting.length < MAX_WAITING) {
+        this.#waiting.push(...(await this.#outbox.claimDue(POLL_BATCH)));
+        this.#fill();
+      } // else there is work enough
     } catch (error) {
       this.#log.error({ err: error }, 'the outbox could not be read');
     }
@@ -81,7 +104,7 @@ export class OutboxWorker implements AsyncDisposable {
       const delivery = this.#waiting.shift();
       if (!delivery) return;
       // A lease that is running out is left to do so: the database makes the delivery due again.
-      if (delivery.leasedUntil.getTime() - Date.now() > LEAST_LEASE_MS) this.#track(this.#deliver(delivery));
+      if (delivery.leasedUntil.getTime() - this.#now().getTime() > LEAST_LEASE_MS) this.#track(this.#deliver(delivery));
     }
   }
 
@@ -100,7 +123,7 @@ export class OutboxWorker implements AsyncDisposable {
     // The place is free for the next POST while this one is being written down.
     this.#posting -= 1;
     this.#fill();
-    const verdict = this.#judge(posted.error, delivery.attempts + 1);
+    const verdict = this.#judge(posted, delivery.failures + 1);
     if (posted.error !== null) {
       const { id, requestId } = delivery;
       this.#log.warn(
@@ -108,13 +131,27 @@ export class OutboxWorker implements AsyncDisposable {
         'a webhook was not taken',
       );
     }
-    await this.#outbox.record(delivery, { ...posted, verdict });
+    const { startedAt, durationMs, statusCode, error } = posted;
+    this.#heed(await this.#outbox.record(delivery, { startedAt, durationMs, statusCode, error, verdict }));
   }
 
-  #judge(error: string | null, tries: number): DeliveryTry['verdict'] {
+  #judge({ error, statusCode, retryAfterMs }: Posted, failures: number): DeliveryTry['verdict'] {
     if (error === null) return { is: 'DELIVERED' };
-    const at = nextTryAt(this.#settings.retryScheduleSeconds, tries, new Date());
+    if (statusCode === GONE) return { is: 'GONE' };
+    const at = nextTryAt(this.#settings.retryScheduleSeconds, failures, this.#now(), retryAfterMs);
     return at === null ? { is: 'DEAD' } : { is: 'RETRY', at };
+  }
+
+  #heed(record: TryRecord | null): void {
+    if (!record?.endpoint) return;
+    const { isDisabled, reason } = record.endpoint;
+    if (!isDisabled) {
+      this.#log.warn({ reason }, 'the CRM takes no webhooks: its endpoint will be disabled');
+      return;
+    }
+    this.#isDisabled = true;
+    this.#log.error({ reason }, 'the CRM endpoint was disabled: nothing is sent until resumeWebhookEndpoint');
+    this.#handBack(this.#waiting.splice(0));
   }
 
   /** Finishes the tries that are under way and hands the rest back to the database. */

@@ -1,6 +1,7 @@
 import { AttemptError } from '../errors.js';
+import { parseRetryAfterMs } from '../outbound/retry-after.js';
 import { type Answer, NoAnswer } from './exchange.js';
-import { parseRetryAfterMs, TryAgain } from './retry-policy.js';
+import { TryAgain } from './retry-policy.js';
 
 const MAX_DETAIL_LENGTH = 500;
 

@@ -1,5 +1,6 @@
 import DataLoader from 'dataloader';
 import type { Identity } from '../access/api-keys.js';
+import type { WebhookReplays } from '../crm/replay-webhooks.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
 import type { Conclusion } from '../guest-session/ledger-ports.js';
 import type {
@@ -12,6 +13,7 @@ import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { SessionEventStream } from '../lifecycle/session-event-stream.js';
 import type { AuditRecord } from '../store/audit-chain.js';
 import type { AuditReader } from '../store/audit-reader.js';
+import type { DeliveryReader, DeliveryTryRecord } from '../store/delivery-reader.js';
 import type { EventReader } from '../store/event-reader.js';
 import type { MetricsReader } from '../store/metrics-reader.js';
 import type { SessionReader } from '../store/session-reader.js';
@@ -26,6 +28,8 @@ export interface Services {
   readonly audits: AuditReader;
   readonly events: EventReader;
   readonly metrics: MetricsReader;
+  readonly deliveries: DeliveryReader;
+  readonly webhooks: WebhookReplays;
   readonly stream: SessionEventStream;
 }
 
@@ -37,6 +41,7 @@ interface Loaders {
   readonly session: DataLoader<string, GuestSessionRecord | null>;
   readonly audits: DataLoader<string, AuditRecord[]>;
   readonly events: DataLoader<string, SessionEventRecord[]>;
+  readonly tries: DataLoader<string, DeliveryTryRecord[]>;
 }
 
 export interface GraphqlContext {
@@ -65,11 +70,18 @@ export const createContext = (
     }, BATCH_ONLY),
     audits: new DataLoader(async (ids) => groupByRequest(ids, await services.audits.byRequestIds(ids)), BATCH_ONLY),
     events: new DataLoader(async (ids) => groupByRequest(ids, await services.events.byRequestIds(ids)), BATCH_ONLY),
+    tries: new DataLoader(
+      async (ids) => groupBy(ids, await services.deliveries.triesOf(ids), ({ deliveryId }) => deliveryId),
+      BATCH_ONLY,
+    ),
   },
 });
 
-function groupByRequest<Row extends { readonly requestId: string }>(ids: readonly string[], rows: Row[]): Row[][] {
+const groupByRequest = <Row extends { readonly requestId: string }>(ids: readonly string[], rows: Row[]): Row[][] =>
+  groupBy(ids, rows, ({ requestId }) => requestId);
+
+function groupBy<Row>(ids: readonly string[], rows: readonly Row[], ownerOf: (row: Row) => string): Row[][] {
   const groups = new Map<string, Row[]>(ids.map((id) => [id, []]));
-  for (const row of rows) groups.get(row.requestId)?.push(row);
+  for (const row of rows) groups.get(ownerOf(row))?.push(row);
   return ids.map((id) => groups.get(id) ?? []);
 }

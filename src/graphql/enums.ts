@@ -3,6 +3,7 @@ import { ErrorCode, PipelineStage } from '../errors.js';
 import { Channel, CrmSyncStatus, RoutingPriority, SessionStatus } from '../guest-session/ports.js';
 import { SessionEventType } from '../guest-session/session-event.js';
 import { AuditKind, AuditStatus } from '../store/audit-chain.js';
+import { DeliveryStatus, EndpointStatus } from '../store/delivery-status.js';
 
 function register<Value extends string>(
   values: Readonly<Record<Value, Value>>,
@@ -45,7 +46,7 @@ register(CrmSyncStatus, 'CrmSyncStatus', 'Whether the CRM has been told of a ses
 register(
   ErrorCode,
   'ErrorCode',
-  'Why there is no session, or why it was not ended. `UserError.retryable` says whether to try again.',
+  'Why there is no session, or why what was asked for was not done. `UserError.retryable` says whether to try again.',
   {
     INVALID_INPUT: 'Something in the input is wrong: `field` says what. Correct it.',
     FRAUD_BLOCKED: 'The fraud check refused the guest. Do not try again.',
@@ -64,24 +65,31 @@ register(
     DEADLINE_EXCEEDED: 'It took too long, and nothing was opened. Try again.',
     IDEMPOTENCY_CONFLICT: 'The idempotency key was used for another input. Use a new key for a new intent.',
     IDEMPOTENCY_IN_FLIGHT: 'A request with this idempotency key is still at work. Try again with the same key.',
-    NOT_FOUND: 'There is no such session, or it was never opened.',
+    NOT_FOUND: 'There is no such session, or it was never opened; or there is no such webhook.',
+    WEBHOOKS_DISABLED: 'There is no CRM to send webhooks to, or its endpoint is disabled: resume it first.',
     LEDGER_UNAVAILABLE: 'The server cannot write to its database. Try again later, with the same idempotency key.',
   },
 );
 
-register(PipelineStage, 'PipelineStage', 'The steps of opening a session, in order, and that of ending one.', {
-  VALIDATE: 'Checking the input.',
-  RECOGNISE: 'Looking for an earlier request with the same idempotency key.',
-  FRAUD: 'Scoring the fraud risk.',
-  RESERVE: "Taking one of the guest's places.",
-  AUTHENTICATE: 'Getting an access token from CXone.',
-  CAPACITY: "Counting the guest's live sessions at CXone.",
-  CREATE: 'Opening the session at CXone.',
-  CLOSE: 'Writing the outcome down.',
-  END: 'Ending a session.',
-});
+register(
+  PipelineStage,
+  'PipelineStage',
+  'The steps of opening a session, in order, that of ending one, and that of sending webhooks again.',
+  {
+    VALIDATE: 'Checking the input.',
+    RECOGNISE: 'Looking for an earlier request with the same idempotency key.',
+    FRAUD: 'Scoring the fraud risk.',
+    RESERVE: "Taking one of the guest's places.",
+    AUTHENTICATE: 'Getting an access token from CXone.',
+    CAPACITY: "Counting the guest's live sessions at CXone.",
+    CREATE: 'Opening the session at CXone.',
+    CLOSE: 'Writing the outcome down.',
+    END: 'Ending a session.',
+    REPLAY: 'Sending a webhook again.',
+  },
+);
 
-register(SessionEventType, 'SessionEventType', 'What happened to a session.', {
+register(SessionEventType, 'SessionEventType', "What happened to a session, or to the CRM's endpoint.", {
   SESSION_REQUESTED: 'A place was taken, and the session is being opened.',
   SESSION_INITIATED: 'The session is open.',
   SESSION_REJECTED: 'Our rules refused it.',
@@ -91,6 +99,10 @@ register(SessionEventType, 'SessionEventType', 'What happened to a session.', {
   SESSION_ENDED: 'The session was ended.',
   SESSION_EXPIRED: 'Its time is over.',
   SESSION_RECONCILED: 'The outcome of an interrupted attempt was found out.',
+  WEBHOOK_ENDPOINT_FAILING:
+    'The CRM has taken no webhook for a large part of the time after which its endpoint is disabled.',
+  WEBHOOK_ENDPOINT_DISABLED: "The CRM's endpoint was disabled: nothing is sent until it is resumed.",
+  WEBHOOK_ENDPOINT_RESUMED: "The CRM's endpoint is active again, and gets what it has missed.",
 });
 
 register(AuditKind, 'AuditKind', 'What an audit entry records.', {
@@ -99,7 +111,9 @@ register(AuditKind, 'AuditKind', 'What an audit entry records.', {
   SESSION_EXPIRED: "A session's time is over.",
   CRM_SYNC: 'The CRM was told of a session, or could not be.',
   SESSION_RECONCILED: 'The outcome of an interrupted attempt was found out.',
-  WEBHOOK_REPLAYED: 'A webhook was sent again on request.',
+  WEBHOOK_REPLAYED: 'A webhook was queued again on request.',
+  WEBHOOK_ENDPOINT_DISABLED: "The CRM's endpoint was disabled.",
+  WEBHOOK_ENDPOINT_RESUMED: "The CRM's endpoint was made active again.",
   GUEST_ERASED: "A guest's personal data was erased.",
 });
 
@@ -107,4 +121,15 @@ register(AuditStatus, 'AuditStatus', 'How what is recorded ended.', {
   SUCCESS: 'It was done.',
   REJECTED: 'Our rules said no.',
   FAILED: 'Something broke.',
+});
+
+register(DeliveryStatus, 'WebhookDeliveryStatus', 'How a webhook stands.', {
+  PENDING: 'Not taken yet; it is being tried, or waits for an earlier one of its session.',
+  DELIVERED: 'The CRM has taken it.',
+  DEAD: 'Given up. It can be replayed.',
+});
+
+register(EndpointStatus, 'WebhookEndpointStatus', "How the CRM's endpoint stands.", {
+  ACTIVE: 'Webhooks are sent to it.',
+  DISABLED: 'It has answered 410, or failed for too long: nothing is sent until it is resumed.',
 });

@@ -49,7 +49,7 @@ export class EventResolver {
     @Arg('first', () => Int, { defaultValue: 100, description: 'How many, from 1 to 100.' }) first: number,
   ) {
     const size = pageSize(first);
-    const after = args.after == null ? 0 : eventCursor.read(args.after, services.stream.head);
+    const after = args.after == null ? null : eventCursor.read(args.after, services.stream.head);
     const rows = await services.events.eventsAfter(after, filterOf(args), size + 1);
     return toConnection(toPage(rows, size), eventCursor.of, args.after);
   }

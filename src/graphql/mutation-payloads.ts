@@ -29,6 +29,18 @@ export const toEndPayload = ({ session, endedUpstream, error, stage }: EndConclu
   userErrors: error ? toUserErrors(error, stage) : [],
 });
 
+/** Does something about webhooks: what it gave, or why it was refused. */
+export async function orRefused<T>(
+  work: Promise<T>,
+): Promise<{ readonly value: T | null; readonly userErrors: UserError[] }> {
+  try {
+    return { value: await work, userErrors: [] };
+  } catch (error) {
+    if (error instanceof AttemptError) return { value: null, userErrors: toUserErrors(error, 'REPLAY') };
+    throw error;
+  }
+}
+
 function toUserErrors(error: AttemptError, stage: UserError['stage']): UserError[] {
   const { code, message, retryable } = error;
   const retryAfterSeconds = error.retryAfterSeconds ?? null;

@@ -107,6 +107,15 @@ export const auditCursor = {
   },
 };
 
+export const deliveryCursor = {
+  of: ({ createdAt, sequence }: { readonly createdAt: Date; readonly sequence: number }) =>
+    encode(`delivery:${createdAt.getTime()}:${sequence}`),
+  read: (cursor: string) => {
+    const [, ms, sequence] = decode(cursor, /^delivery:(\d{1,15}):(\d{1,15})$/);
+    return { createdAt: new Date(Number(ms)), sequence: Number(sequence) };
+  },
+};
+
 export const eventCursor = {
   of: ({ sequence }: { readonly sequence: number }) => encode(`event:${sequence}`),
   /** @param head sequence of the newest event: a cursor beyond it is of another database */

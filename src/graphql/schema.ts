@@ -9,6 +9,7 @@ import { forbidden } from './error-format.js';
 import { EventResolver } from './event-resolver.js';
 import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
+import { WebhookResolver } from './webhook-resolver.js';
 
 const mayCall: AuthCheckerFn<GraphqlContext> = ({ context, info }, roles) => {
   if (roles.includes(context.caller.role)) return true;
@@ -18,7 +19,7 @@ const mayCall: AuthCheckerFn<GraphqlContext> = ({ context, info }, roles) => {
 /** The GraphQL schema of DESIGN §3; `schema.graphql` is its print. */
 export const buildGraphqlSchema = (): GraphQLSchema =>
   buildSchemaSync({
-    resolvers: [SessionResolver, AuditResolver, EventResolver, MetricsResolver],
+    resolvers: [SessionResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
     authChecker: mayCall,
     validate: false,

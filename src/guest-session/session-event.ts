@@ -11,8 +11,25 @@ export const SessionEventType = {
   SESSION_ENDED: 'SESSION_ENDED',
   SESSION_EXPIRED: 'SESSION_EXPIRED',
   SESSION_RECONCILED: 'SESSION_RECONCILED',
+  WEBHOOK_ENDPOINT_FAILING: 'WEBHOOK_ENDPOINT_FAILING',
+  WEBHOOK_ENDPOINT_DISABLED: 'WEBHOOK_ENDPOINT_DISABLED',
+  WEBHOOK_ENDPOINT_RESUMED: 'WEBHOOK_ENDPOINT_RESUMED',
 } as const;
 export type SessionEventType = keyof typeof SessionEventType;
+
+/** Those that the CRM can be told of by webhooks. */
+export const WEBHOOK_EVENT_TYPES = [
+  'SESSION_INITIATED',
+  'SESSION_ENDED',
+  'SESSION_EXPIRED',
+  'SESSION_REJECTED',
+  'SESSION_FAILED',
+  'SESSION_RECONCILED',
+] as const satisfies readonly SessionEventType[];
+export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number];
+
+/** The name of a type on the wire of the webhooks: `SESSION_INITIATED` is `session.initiated`. */
+export const webhookEventName = (type: SessionEventType): string => type.toLowerCase().replace('_', '.');
 
 /** One entry of the lifecycle log. */
 export interface SessionEventRecord {

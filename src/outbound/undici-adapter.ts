@@ -7,7 +7,8 @@ import type { Dispatcher } from 'undici';
  * followed; proxies of the environment are never asked; compressed answers are neither requested nor read.
  *
  * Rejects with AxiosError as axios does: `code` is `ETIMEDOUT` for the timeout, else undici's or Node's own, and `request`
- * is set only if the request was given to a connection.
+ * is set only if the request was given to a connection. Where the answer is too long, `response` has its status and headers,
+ * without data.
  */
 export function undiciAdapter(dispatcher: Dispatcher) {
   return (config: InternalAxiosRequestConfig): Promise<AxiosResponse> =>
@@ -31,6 +32,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #status = 0;
   #headers: Record<string, string | string[] | undefined> = {};
   #size = 0;
+  #hasEnded = false;
   #isSettled = false;
 
   constructor(
@@ -94,20 +96,16 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseData(_controller: unknown, chunk: Buffer): void {
     this.#size += chunk.length;
     if (this.#size <= this.#maxBytes) this.#chunks.push(chunk);
-    else this.#fail(`The answer is longer than ${this.#maxBytes} bytes`, AxiosError.ERR_BAD_RESPONSE);
+    else
+      this.#fail(`The answer is longer than ${this.#maxBytes} bytes`, AxiosError.ERR_BAD_RESPONSE, this.#response(''));
   }
 
   onResponseEnd(): void {
+    this.#hasEnded = true;
     const config = this.#config;
     const [first] = this.#chunks;
     const body = first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks);
-    const response: AxiosResponse = {
-      data: body.toString('utf8'),
-      status: this.#status,
-      statusText: '',
-      headers: this.#headers as RawAxiosResponseHeaders, // axios wraps them
-      config,
-    };
+    const response = this.#response(body.toString('utf8'));
     if (!config.validateStatus || config.validateStatus(this.#status)) this.#settle(() => this.#resolve(response));
     else this.#fail(`Status ${this.#status}`, AxiosError.ERR_BAD_RESPONSE, response);
   }
@@ -118,12 +116,18 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(String(error), code ?? errors?.[0]?.code ?? AxiosError.ERR_NETWORK);
   }
 
+  #response(data: string): AxiosResponse {
+    // axios wraps the headers.
+    const headers = this.#headers as RawAxiosResponseHeaders;
+    return { data, status: this.#status, statusText: '', headers, config: this.#config };
+  }
+
   #fail(message: string, code: string, response?: AxiosResponse): void {
     const wasSent = this.#controller !== null;
     this.#settle(() => {
       this.#reject(new AxiosError(message, code, this.#config, wasSent ? SENT : undefined, response));
     });
-    if (!response) this.#controller?.abort(new Error(message));
+    if (!this.#hasEnded) this.#controller?.abort(new Error(message));
   }
 
   #settle(answer: () => void): void {

@@ -4,7 +4,6 @@ import type { CapacityCheck, Channel, RoutingPriority } from '../guest-session/p
 import type { AuditStatus } from './audit-chain.js';
 import { type KeySettlement, settleKey } from './idempotency-commands.js';
 import type { LedgerTransaction, NewSessionEvent } from './ledger-transaction.js';
-import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
 
 /**
  * How long an attempt in flight, or one whose outcome is unknown, holds its place when nothing else is learned of it: longer
@@ -70,13 +69,11 @@ export interface AttemptClose {
   /** What its idempotency key stands for now; null where it holds none. */
   readonly key: KeySettlement | null;
   readonly event: NewSessionEvent;
-  /** The webhook that tells of it; null where nobody is told. */
-  readonly delivery: NewDelivery | null;
 }
 
-/** Closes an attempt: session, event, audit entry, webhook and metrics. @returns the sequence of the event */
+/** Closes an attempt: session, event, webhook, audit entry and metrics. @returns the sequence of the event */
 export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose): number {
-  const { ending, status, event, posts, fraudScore, delivery } = close;
+  const { ending, status, event, posts, fraudScore } = close;
   const { requestId } = event;
   if (close.reserved) updateSession(transaction, close);
   const { sequence } = transaction.appendEvent(event);
@@ -96,7 +93,6 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
     crmSynced: null,
   });
   if (close.key) settleKey(transaction, requestId, close.key, sequence);
-  if (delivery) enqueueDelivery(transaction, delivery);
   const { durationMs, errorCode } = ending;
   const { stageDurationsMs } = close;
   transaction.measurements.push({
@@ -110,8 +106,8 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
   return sequence;
 }
 
-function updateSession({ db }: LedgerTransaction, close: AttemptClose): void {
-  const { ending, posts, event, delivery, reconcileAt } = close;
+function updateSession({ db, tellsCrm }: LedgerTransaction, close: AttemptClose): void {
+  const { ending, posts, event, reconcileAt } = close;
   const updated = db.run(
     `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
        "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ?, "reconcileAt" = ? WHERE "id" = ? AND "status" = 'PENDING'`,
@@ -122,12 +118,16 @@ function updateSession({ db }: LedgerTransaction, close: AttemptClose): void {
     ending.durationMs,
     posts,
     ending.errorCode,
-    delivery ? 'PENDING' : 'DISABLED',
+    crmSyncOf(close.status, tellsCrm),
     reconcileAt,
     event.requestId,
   );
   if (updated !== 1) throw new Error(`the attempt ${event.requestId} was closed before`);
 }
+
+/** Whether the CRM is to be told of a session: of those that are opened. */
+export const crmSyncOf = (status: AuditStatus, tellsCrm: boolean): 'PENDING' | 'DISABLED' =>
+  status === 'SUCCESS' && tellsCrm ? 'PENDING' : 'DISABLED';
 
 function placeHeldUntil({ sessionStatus, expiresAt }: AttemptEnding): Date {
   const now = new Date();

@@ -6,11 +6,10 @@ import { type AttemptEnding, endingOf, recordOf } from '../guest-session/attempt
 import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-ports.js';
 import type { GuestId, Outcome, ValidRequest } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
-import { HOLDS_A_PLACE } from './attempt-commands.js';
+import { crmSyncOf, HOLDS_A_PLACE } from './attempt-commands.js';
 import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
-import type { Outbox } from './outbox.js';
 import { OWNED_BY_ANOTHER } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TokenCipher } from './token-cipher.js';
@@ -26,13 +25,14 @@ export interface AttemptLedgerSettings {
   readonly maxConcurrentSessions: number;
   /** Keys the HMAC that stands in for device fingerprints. */
   readonly fingerprintKey: Buffer;
+  /** Whether the CRM hears of sessions that are opened. */
+  readonly tellsCrm: boolean;
 }
 
 /** The books of the attempts, in SQLite: what one attempt writes at its end is one transaction. */
 export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #reader: SqliteConnection;
-  readonly #outbox: Outbox | null;
   readonly #cipher: TokenCipher;
   readonly #settings: AttemptLedgerSettings;
   readonly #underWay = new Set<string>();
@@ -40,17 +40,9 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #unwritten = new Map<string, { readonly timer: NodeJS.Timeout; readonly close: () => Promise<unknown> }>();
   #isEnding = false;
 
-  /** @param outbox null where no CRM is told */
-  constructor(
-    ledger: Ledger,
-    reader: SqliteConnection,
-    outbox: Outbox | null,
-    cipher: TokenCipher,
-    settings: AttemptLedgerSettings,
-  ) {
+  constructor(ledger: Ledger, reader: SqliteConnection, cipher: TokenCipher, settings: AttemptLedgerSettings) {
     this.#ledger = ledger;
     this.#reader = reader;
-    this.#outbox = outbox;
     this.#cipher = cipher;
     this.#settings = settings;
   }
@@ -131,7 +123,6 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
       reason: ending.errorCode,
       expiresAt: ending.expiresAt,
     });
-    const delivery = outcome.status === 'SUCCESS' && this.#outbox ? this.#outbox.deliveryOf(event) : null;
     const eventSequence = await this.#ledger.execute('closeAttempt', {
       ending,
       status: outcome.status,
@@ -145,10 +136,10 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
       reconcileAt: hasToBeLookedUp(attempt, ending) ? fromNow(LOOK_SOON_MS) : null,
       key: this.#settlementOf(attempt, outcome, ending),
       event,
-      delivery,
     });
     this.#underWay.delete(attempt.requestId);
-    return { session: recordOf(attempt, ending, delivery ? 'PENDING' : 'DISABLED'), eventSequence };
+    const crmSync = crmSyncOf(outcome.status, this.#settings.tellsCrm);
+    return { session: recordOf(attempt, ending, crmSync), eventSequence };
   }
 
   closeLater(attempt: Attempt, outcome: Outcome): void {

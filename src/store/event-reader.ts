@@ -1,3 +1,4 @@
+import { CursorExpiredError } from '../errors.js';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
 import {
   matchesFilter,
@@ -15,8 +16,23 @@ export class EventReader {
     this.#prisma = prisma;
   }
 
-  /** Events after a sequence, oldest first. */
-  async eventsAfter(sequence: number, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
+  /**
+   * Events after a sequence, oldest first.
+   * @param sequence null: from the oldest that is kept
+   * @throws CursorExpiredError when events that came after it were removed
+   */
+  async eventsAfter(sequence: number | null, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
+    const events = await this.#eventsAfter(sequence ?? 0, filter, limit);
+    // Asked afterwards: what is removed from here on has been read.
+    if (sequence !== null && sequence + 1 < (await this.#firstSequence())) throw new CursorExpiredError();
+    return events;
+  }
+
+  async #firstSequence(): Promise<number> {
+    return (await this.#prisma.sessionEventLog.findUnique({ where: { id: 1 } }))?.firstSequence ?? 1;
+  }
+
+  async #eventsAfter(sequence: number, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
     const { types, guestId } = filter;
     if (guestId !== undefined) return this.#eventsOfGuest(guestId, sequence, filter, limit);
     const ranges = types ? [...new Set(types)].map((type) => ({ type })) : [{}];

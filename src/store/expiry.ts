@@ -1,41 +1,45 @@
 import { steadyNow } from '../guest-session/steady-clock.js';
+import { firstEventSequence, OLDEST_EVENT } from './event-retention.js';
 import { IS_OVER } from './expiry-commands.js';
 import { IS_FORGETTABLE } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
-/** Marks sessions whose time is over. */
-export class SessionExpiry {
-  readonly #ledger: Ledger;
-  readonly #reader: SqliteConnection;
-
-  constructor(ledger: Ledger, reader: SqliteConnection) {
-    this.#ledger = ledger;
-    this.#reader = reader;
-  }
-
-  /** Expires at most `limit` sessions, the longest overdue first. @returns how many */
-  async expireDue(limit: number): Promise<number> {
-    const isAnyOver = this.#reader.get(`SELECT 1 FROM "GuestSession" WHERE ${IS_OVER} LIMIT 1`, new Date());
-    return isAnyOver ? this.#ledger.execute('expireSessions', { limit }) : 0; // no commit for nothing
-  }
+/** One kind of what is over after a time. */
+interface Expiry {
+  /** Sees to at most `limit` that are over, the longest overdue first. @returns how many */
+  expireDue(limit: number): Promise<number>;
 }
 
-/** Forgets idempotency keys whose time is over. */
-export class KeyExpiry {
-  readonly #ledger: Ledger;
-  readonly #reader: SqliteConnection;
+/** Asks a reader first: no commit for nothing. */
+const expiry = (isAnyOver: () => boolean, expireDue: Expiry['expireDue']): Expiry => ({
+  expireDue: async (limit) => (isAnyOver() ? expireDue(limit) : 0),
+});
 
-  constructor(ledger: Ledger, reader: SqliteConnection) {
-    this.#ledger = ledger;
-    this.#reader = reader;
-  }
+/** Sessions whose time is over are marked so. */
+export const sessionExpiry = (ledger: Ledger, reader: SqliteConnection): Expiry =>
+  expiry(
+    () => reader.get(`SELECT 1 FROM "GuestSession" WHERE ${IS_OVER} LIMIT 1`, new Date()) !== undefined,
+    (limit) => ledger.execute('expireSessions', { limit }),
+  );
 
-  /** Forgets at most `limit` keys. @returns how many */
-  async expireDue(limit: number): Promise<number> {
-    const sql = `SELECT 1 FROM "IdempotencyKey" WHERE ${IS_FORGETTABLE} LIMIT 1`;
-    const now = steadyNow();
-    const isAnyOver = this.#reader.get(sql, new Date(), now);
-    return isAnyOver ? this.#ledger.execute('forgetKeys', { limit, now }) : 0; // no commit for nothing
-  }
+/** Idempotency keys whose time is over are forgotten. */
+export const keyExpiry = (ledger: Ledger, reader: SqliteConnection): Expiry =>
+  expiry(
+    () =>
+      reader.get(`SELECT 1 FROM "IdempotencyKey" WHERE ${IS_FORGETTABLE} LIMIT 1`, new Date(), steadyNow()) !==
+      undefined,
+    (limit) => ledger.execute('forgetKeys', { limit, now: steadyNow() }),
+  );
+
+/** Events that were kept for long enough are removed from the log. */
+export function eventExpiry(ledger: Ledger, reader: SqliteConnection, retentionMs: number): Expiry {
+  const before = () => new Date(Date.now() - retentionMs);
+  return expiry(
+    () => {
+      const oldest = reader.get<{ occurredAt: number }>(OLDEST_EVENT, firstEventSequence(reader));
+      return oldest !== undefined && oldest.occurredAt < before().getTime();
+    },
+    (limit) => ledger.execute('removeOldEvents', { before: before(), limit }),
+  );
 }

@@ -153,26 +153,29 @@ export function settleKey(
 
 type Keyed = Pick<SessionRow, 'id' | 'callerName' | 'idempotencyKey'>;
 
-/** The session of an attempt was found with its token: it is what the key stands for, whoever holds it now. */
+/**
+ * The session of an attempt was found with its token: it is what the key stands for, whoever holds it now.
+ * @param tell appends the event that tells of the answer, and gives its sequence
+ * @returns false where the key stands for something else: then nobody is told
+ */
 export function answerKey(
   { db }: LedgerTransaction,
   { id, callerName, idempotencyKey }: Keyed,
   clientToken: string,
-  eventSequence: number,
+  tell: () => number,
 ): boolean {
-  const answered = db.run(
+  const isWanting = `"callerName" = ? AND "key" = ? AND ("requestId" = ? OR "unsettledRequestId" = ?) AND "state" IN ('IN_FLIGHT', 'OPEN')`;
+  const key = [callerName, idempotencyKey, id, id];
+  if (!db.get(`SELECT 1 FROM "IdempotencyKey" WHERE ${isWanting}`, ...key)) return false;
+  db.run(
     `UPDATE "IdempotencyKey" SET "state" = 'SUCCEEDED', "requestId" = ?, "eventSequence" = ?, "clientToken" = ?,
-       "unsettledRequestId" = NULL
-       WHERE "callerName" = ? AND "key" = ? AND ("requestId" = ? OR "unsettledRequestId" = ?) AND "state" IN ('IN_FLIGHT', 'OPEN')`,
+       "unsettledRequestId" = NULL WHERE ${isWanting}`,
     id,
-    eventSequence,
+    tell(),
     clientToken,
-    callerName,
-    idempotencyKey,
-    id,
-    id,
+    ...key,
   );
-  return answered === 1;
+  return true;
 }
 
 /** Whether an attempt's key gives its session, and the token, as the answer. */

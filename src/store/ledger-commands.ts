@@ -1,7 +1,11 @@
 import { closeAttempt, reservePlace } from './attempt-commands.js';
+import { claimDeliveries, releaseAbandonedDeliveries, releaseDelivery } from './delivery-queue.js';
+import { replayDeliveries, replayDelivery } from './delivery-replays.js';
+import { buryDeliveries, recordTry } from './delivery-tries.js';
+import { removeOldEvents } from './event-retention.js';
 import { expireSessions } from './expiry-commands.js';
 import { claimKey, forgetKeys } from './idempotency-commands.js';
-import { claimDeliveries, recordTry, releaseAbandonedDeliveries, releaseDelivery } from './outbox-commands.js';
+import { meetEndpoint, resumeEndpoint } from './resume-endpoint.js';
 import {
   endSession,
   postponeReconciliation,
@@ -29,6 +33,12 @@ export const LEDGER_COMMANDS = {
   releaseDelivery,
   releaseAbandonedDeliveries,
   recordTry,
+  buryDeliveries,
+  replayDelivery,
+  replayDeliveries,
+  meetEndpoint,
+  resumeEndpoint,
+  removeOldEvents,
 } as const;
 
 type Commands = typeof LEDGER_COMMANDS;

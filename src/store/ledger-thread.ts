@@ -1,11 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { AttemptError } from '../errors.js';
-import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
+import type { ClaimedDelivery } from './delivery-queue.js';
 import type { ExecuteOptions } from './ledger.js';
 import type { CommandArguments, CommandName } from './ledger-commands.js';
 import { LedgerWriter } from './ledger-writer.js';
 import { MinuteCounter } from './minute-counter.js';
-import type { ClaimedDelivery } from './outbox-commands.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import { type StorageFailure, storageFailureOf } from './storage-failure.js';
 
@@ -15,6 +15,14 @@ export interface Order {
   readonly command: CommandName;
   readonly argument: CommandArguments<CommandName>;
   readonly options?: ExecuteOptions | undefined;
+}
+
+/** What the thread is started with. */
+export interface LedgerSettings {
+  /** A database that is up to date, with its lock held by this process. */
+  readonly path: string;
+  /** Events that the CRM is told of; none where there is no CRM. */
+  readonly webhookEvents: readonly WebhookEventType[];
 }
 
 export type ToThread = { readonly orders: readonly Order[] } | { readonly end: true };
@@ -39,12 +47,12 @@ export type FromThread =
     };
 
 /** The thread that writes: the one writer on its own connection, so that waiting for the disk holds up nobody else. */
-if (parentPort) serve(parentPort, (workerData as { readonly path: string }).path);
+if (parentPort) serve(parentPort, workerData as LedgerSettings);
 
-function serve(port: NonNullable<typeof parentPort>, path: string): void {
+function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents }: LedgerSettings): void {
   const db = new SqliteConnection(path);
   db.assertDurable();
-  const writer = new LedgerWriter(db, new MinuteCounter());
+  const writer = new LedgerWriter(db, new MinuteCounter(), webhookEvents);
   let replies: Reply[] = [];
   let events: SessionEventRecord[] = [];
   let deliveries: ClaimedDelivery[] = [];

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Prisma } from '../generated/prisma/client.js';
-import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
 import { type AuditContent, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { type ClaimedDelivery, enqueueDelivery } from './delivery-queue.js';
 import type { Measurement } from './metric-bucket.js';
-import type { ClaimedDelivery } from './outbox-commands.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** An event that has no place in the log yet. */
@@ -32,17 +32,25 @@ export class LedgerTransaction {
   readonly deliveries: ClaimedDelivery[] = [];
   readonly measurements: Measurement[] = [];
 
+  /** @param webhookEvents those that the CRM is told of; none where there is no CRM */
   constructor(
     readonly db: SqliteConnection,
     public heads: LedgerHeads,
+    readonly webhookEvents: readonly WebhookEventType[],
   ) {}
 
-  /** Appends to the lifecycle log; readers see it once the group is committed. */
+  /** Whether the CRM hears of sessions that are opened. */
+  get tellsCrm(): boolean {
+    return this.webhookEvents.includes('SESSION_INITIATED');
+  }
+
+  /** Appends to the lifecycle log, and queues the webhook if the CRM wants one; readers see it once the group is committed. */
   appendEvent(content: NewSessionEvent): SessionEventRecord {
     const event = { sequence: this.heads.eventSequence + 1, ...content, reason: storable(content.reason) };
     this.insert('SessionEvent', event);
     this.heads = { ...this.heads, eventSequence: event.sequence };
     this.events.push(event);
+    if ((this.webhookEvents as readonly string[]).includes(event.type)) enqueueDelivery(this, event);
     return event;
   }
 
@@ -102,11 +110,13 @@ function insertStatement(table: string, columns: readonly string[]): string {
 /** Reads where the logs end. */
 export function readHeads(db: SqliteConnection): LedgerHeads {
   const event = db.get<{ sequence: number }>('SELECT max("sequence") AS "sequence" FROM "SessionEvent"');
+  const log = db.get<{ firstSequence: number }>('SELECT "firstSequence" FROM "SessionEventLog" WHERE "id" = 1');
   const audit = db.get<{ sequence: number; hash: string }>(
     'SELECT "sequence", "hash" FROM "AuditEntry" ORDER BY "sequence" DESC LIMIT 1',
   );
   return {
-    eventSequence: event?.sequence ?? 0,
+    // Where all events are old enough to be gone, the log goes on where it was.
+    eventSequence: event?.sequence ?? (log?.firstSequence ?? 1) - 1,
     auditSequence: audit?.sequence ?? 0,
     auditHash: audit?.hash ?? GENESIS_HASH,
   };

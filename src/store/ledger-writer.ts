@@ -1,3 +1,4 @@
+import type { WebhookEventType } from '../guest-session/session-event.js';
 import type { ExecuteOptions, Ledger } from './ledger.js';
 import { type CommandArguments, type CommandName, type CommandResult, LEDGER_COMMANDS } from './ledger-commands.js';
 import { LedgerTransaction, readHeads } from './ledger-transaction.js';
@@ -31,6 +32,7 @@ interface WrittenGroup {
 export class LedgerWriter implements Ledger, AsyncDisposable {
   readonly #db: SqliteConnection;
   readonly #counter: MinuteCounter;
+  readonly #webhookEvents: readonly WebhookEventType[];
   readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
   readonly #storage: StorageWatch;
   #heads;
@@ -40,9 +42,11 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   #turn: NodeJS.Immediate | null = null;
   #linger: NodeJS.Timeout | null = null;
 
-  constructor(db: SqliteConnection, counter: MinuteCounter) {
+  /** @param webhookEvents those that the CRM is told of; none where there is no CRM */
+  constructor(db: SqliteConnection, counter: MinuteCounter, webhookEvents: readonly WebhookEventType[]) {
     this.#db = db;
     this.#counter = counter;
+    this.#webhookEvents = webhookEvents;
     this.#storage = new StorageWatch(db);
     this.#heads = readHeads(db);
   }
@@ -114,7 +118,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   #write(group: readonly Job[]): WrittenGroup {
     this.#db.begin();
     this.#catchUp();
-    const transaction = new LedgerTransaction(this.#db, this.#heads);
+    const transaction = new LedgerTransaction(this.#db, this.#heads, this.#webhookEvents);
     const settle = group.map((job) => this.#runInSavepoint(job, transaction));
     this.#counter.write(transaction.measurements, this.#db);
     this.#db.commit();

@@ -1,6 +1,6 @@
 import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { ClaimedDelivery } from './delivery-queue.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
-import type { ClaimedDelivery } from './outbox-commands.js';
 
 /** What a commit has made known. */
 export interface Committed {

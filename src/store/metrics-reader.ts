@@ -1,4 +1,5 @@
 import type { PrismaClient } from '../generated/prisma/client.js';
+import { WEBHOOK_EVENT_TYPES } from '../guest-session/session-event.js';
 import { addCounts, emptyCounts, type MetricCounts, minuteOf } from './metric-bucket.js';
 
 const READ_BATCH_SIZE = 1_000;
@@ -43,6 +44,8 @@ export class MetricsReader {
   }
 
   async pendingDeliveries(): Promise<number> {
-    return this.#prisma.webhookDelivery.count({ where: { status: 'PENDING' } });
+    return this.#prisma.webhookDelivery.count({
+      where: { eventType: { in: [...WEBHOOK_EVENT_TYPES] }, status: 'PENDING' },
+    });
   }
 }

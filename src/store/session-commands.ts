@@ -4,7 +4,6 @@ import type { SessionStatus } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
 import { answerKey, isAnswerToKey, purgeToken, settleKeyOf } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
-import { enqueueDelivery, type NewDelivery } from './outbox-commands.js';
 import { auditSession, OWNED_BY_ANOTHER, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
 
 /** Which attempts have to be looked up at CXone; to be asked with the time of the steady clock. */
@@ -50,8 +49,6 @@ export function endSession(transaction: LedgerTransaction, ending: SessionEnding
 /** What was found out about an attempt that was interrupted or whose answer was lost. */
 export interface Reconciliation {
   readonly id: string;
-  /** Of the event that tells of it. */
-  readonly eventId: string;
   /** What the books said when CXone was asked. */
   readonly was: SessionStatus;
   /** The session that it has opened, if any. */
@@ -67,8 +64,6 @@ export interface Reconciliation {
   readonly hasSurplus: boolean;
   /** By the steady clock. */
   readonly now: Date;
-  /** The webhook that tells of the session, should it become the answer to its key. */
-  readonly delivery: NewDelivery | null;
 }
 
 /** Writes down what was found out. @returns whether its idempotency key gives the session as the answer now */
@@ -118,7 +113,7 @@ function scheduleLook({ db }: LedgerTransaction, { id, looks }: SessionRow, now:
 function establish(
   transaction: LedgerTransaction,
   before: SessionRow,
-  { eventId, reason, now, delivery }: Reconciliation,
+  { reason, now }: Reconciliation,
   { sessionId, expiresAt, clientToken }: NonNullable<Reconciliation['found']>,
 ): boolean {
   if (transaction.db.get(OWNED_BY_ANOTHER, sessionId, before.id))
@@ -134,12 +129,13 @@ function establish(
     waitFrom(now, 0),
     session.id,
   );
-  const { sequence } = tellOfSession(transaction, session, { id: eventId, type: 'SESSION_RECONCILED', reason });
+  tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'SUCCESS', reason);
-  const isAnswer = clientToken !== null && answerKey(transaction, session, clientToken, sequence);
+  // Somebody gets it after all: who follows the sessions that are opened hears of it as of any other.
+  const tell = () => tellOfSession(transaction, session, { type: 'SESSION_INITIATED', reason: null }).sequence;
+  const isAnswer = clientToken !== null && answerKey(transaction, session, clientToken, tell);
   if (!isAnswer) settleKeyOf(transaction, session, { isUnsettled: true });
-  else if (delivery) {
-    enqueueDelivery(transaction, delivery);
+  else if (transaction.tellsCrm) {
     transaction.db.run(`UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ?`, session.id);
   }
   return isAnswer;

@@ -1,11 +1,8 @@
-import { v7 as uuidv7 } from 'uuid';
 import type { Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
 import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
 import type { Ledger } from './ledger.js';
-import type { Outbox } from './outbox.js';
-import type { NewDelivery } from './outbox-commands.js';
 import { IS_DUE_FOR_RECONCILIATION } from './session-commands.js';
 import type { SessionReader } from './session-reader.js';
 import type { SqliteConnection } from './sqlite-connection.js';
@@ -17,20 +14,12 @@ export class SqliteSessionLedger implements SessionLedger {
   readonly #reader: SqliteConnection;
   readonly #sessions: SessionReader;
   readonly #cipher: TokenCipher;
-  readonly #outbox: Outbox | null;
 
-  constructor(
-    ledger: Ledger,
-    reader: SqliteConnection,
-    sessions: SessionReader,
-    cipher: TokenCipher,
-    outbox: Outbox | null,
-  ) {
+  constructor(ledger: Ledger, reader: SqliteConnection, sessions: SessionReader, cipher: TokenCipher) {
     this.#ledger = ledger;
     this.#reader = reader;
     this.#sessions = sessions;
     this.#cipher = cipher;
-    this.#outbox = outbox;
   }
 
   byId(id: string): Promise<GuestSessionRecord | null> {
@@ -50,16 +39,13 @@ export class SqliteSessionLedger implements SessionLedger {
       expiresAt,
       clientToken: token === null ? null : this.#cipher.encrypt(token, id),
     };
-    const eventId = uuidv7();
     const isAnswer = await this.#ledger.execute('reconcileAttempt', {
       id,
-      eventId,
       was: attempt.status,
       found,
       hasSurplus,
       reason: found ? `CXone has the session ${found.sessionId}` : 'CXone has no session of this attempt',
       now: steadyNow(),
-      delivery: found && token !== null ? this.#deliveryOf(eventId, attempt, found) : null,
     });
     return { session: await this.#current(id), isAnswer };
   }
@@ -98,27 +84,5 @@ export class SqliteSessionLedger implements SessionLedger {
     const session = await this.#sessions.byId(id);
     if (!session) throw new Error(`there is no session ${id}`);
     return session;
-  }
-
-  /** The CRM hears of a session that becomes an answer after all as it does of any other that is opened. */
-  #deliveryOf(
-    eventId: string,
-    { id: requestId, guestId, crmId, channel }: GuestSessionRecord,
-    { sessionId, expiresAt }: { readonly sessionId: string; readonly expiresAt: Date },
-  ): NewDelivery | null {
-    if (!this.#outbox) return null;
-    return this.#outbox.deliveryOf({
-      id: eventId,
-      type: 'SESSION_INITIATED',
-      occurredAt: new Date(),
-      requestId,
-      guestId,
-      crmId,
-      sessionId,
-      channel,
-      status: 'ACTIVE',
-      reason: null,
-      expiresAt,
-    });
   }
 }

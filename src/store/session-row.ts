@@ -30,20 +30,43 @@ export const OWNED_BY_ANOTHER = 'SELECT 1 FROM "GuestSession" WHERE "sessionId" 
 export const sessionRow = (db: SqliteConnection, id: string): SessionRow | undefined =>
   db.get<SessionRow>(`SELECT ${SESSION_ROW_COLUMNS} FROM "GuestSession" WHERE "id" = ?`, id);
 
+/** Whom an event or an audit entry is about, as far as there is a session. */
+export type Subject = Pick<SessionEventRecord, 'guestId' | 'crmId' | 'sessionId' | 'channel' | 'status'> & {
+  /** The request id. */
+  readonly id: string;
+  readonly expiresAt: number | null;
+};
+
+/** What tells of no session in particular, but for the request that it came up with. */
+export const NO_SESSION: Omit<Subject, 'id'> = {
+  guestId: null,
+  crmId: null,
+  sessionId: null,
+  channel: null,
+  status: null,
+  expiresAt: null,
+};
+
+/** The session of a request as it stands now; of one that never had any, what the event said that was told of it. */
+export function subjectOf(db: SqliteConnection, id: string, eventSequence: number): Subject {
+  const sql = `SELECT "requestId" AS "id", "guestId", "crmId", "sessionId", "channel", "status", "expiresAt" FROM "SessionEvent"
+    WHERE "sequence" = ?`;
+  return sessionRow(db, id) ?? db.get<Subject>(sql, eventSequence) ?? { ...NO_SESSION, id };
+}
+
 /** Appends an event about a session, with what it is known by. */
 export function tellOfSession(
   transaction: LedgerTransaction,
-  session: Omit<SessionRow, 'callerName' | 'idempotencyKey' | 'looks'>,
+  session: Subject,
   news: {
     readonly type: SessionEventType;
     readonly reason: string | null;
-    readonly id?: string;
     readonly at?: Date;
   },
 ): SessionEventRecord {
   const { id: requestId, guestId, crmId, sessionId, channel, status, expiresAt } = session;
   return transaction.appendEvent({
-    id: news.id ?? uuidv7(),
+    id: uuidv7(),
     type: news.type,
     occurredAt: news.at ?? new Date(),
     requestId,
@@ -60,7 +83,7 @@ export function tellOfSession(
 /** Appends an audit entry about a session that was opened before. */
 export function auditSession(
   transaction: LedgerTransaction,
-  { id: requestId, guestId, sessionId }: Pick<SessionRow, 'id' | 'guestId' | 'sessionId'>,
+  { id: requestId, guestId, sessionId }: Pick<Subject, 'id' | 'guestId' | 'sessionId'>,
   news: Pick<AuditContent, 'kind' | 'status' | 'reason' | 'actor'> &
     Partial<Pick<AuditContent, 'errorCode' | 'crmSynced' | 'attempts' | 'fraudScore'>>,
 ): void {

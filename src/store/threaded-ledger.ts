@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { AttemptError } from '../errors.js';
 import type { Committed, ExecuteOptions, Ledger } from './ledger.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
-import type { FromThread, Order, Reply, ToThread } from './ledger-thread.js';
+import type { FromThread, LedgerSettings, Order, Reply, ToThread } from './ledger-thread.js';
 import type { StorageFailure } from './storage-failure.js';
 import type { StorageListener } from './storage-watch.js';
 
@@ -39,9 +39,8 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
     worker.on('exit', () => this.#fail(new Error('the ledger has ended')));
   }
 
-  /** @param path a database that is up to date, with its lock held by this process */
-  static async start(path: string): Promise<ThreadedLedger> {
-    const worker = new Worker(THREAD, { workerData: { path }, execArgv: [] });
+  static async start(settings: LedgerSettings): Promise<ThreadedLedger> {
+    const worker = new Worker(THREAD, { workerData: settings, execArgv: [] });
     const [message] = (await Promise.race([once(worker, 'message'), once(worker, 'exit')])) as [FromThread | number];
     if (typeof message === 'number' || !('ready' in message)) throw new Error('the ledger thread did not start');
     return new ThreadedLedger(worker, message.ready.eventSequence);

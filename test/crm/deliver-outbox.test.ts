@@ -40,14 +40,15 @@ function newWorker(
   return new OutboxWorker(
     books.outbox,
     webhook,
-    { concurrency, retryScheduleSeconds },
+    { concurrency, retryScheduleSeconds, pollIntervalMs: 50 },
     { warn: note('warn'), error: note('error') },
+    () => new Date(),
   );
 }
 
 const inStatus = (books: Books, status: string): number => books.count('WebhookDelivery', `"status" = '${status}'`);
 const sessionIds = (crm: CrmSandbox): unknown[] =>
-  crm.received.map(({ body }) => (body as { sessionId: string }).sessionId);
+  crm.received.map(({ body }) => (body as { payload: { sessionId: string } }).payload.sessionId);
 
 describe('the outbox worker', () => {
   it('sends what is committed at once, and says that it was taken', async () => {

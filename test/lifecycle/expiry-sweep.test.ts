@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { type Expiry, ExpirySweep } from '../../src/lifecycle/expiry-sweep.js';
-import { SessionExpiry } from '../../src/store/expiry.js';
+import { sessionExpiry } from '../../src/store/expiry.js';
 import { openBooks, openSession, success } from '../store/ledger.js';
 import { eventually } from '../support/eventually.js';
 
@@ -15,7 +15,7 @@ function startSweep(expiry: Expiry, log: { error(fields: object, message: string
 
 it('marks sessions soon after their time is over, and those that live not', async () => {
   const books = await openBooks();
-  startSweep(new SessionExpiry(books.writer, books.db));
+  startSweep(sessionExpiry(books.writer, books.db));
   const over = await openSession(books, undefined, success(new Date(Date.now() + 100)));
   await openSession(books);
   await eventually(() => books.count('GuestSession', `"status" = 'EXPIRED'`) === 1);
@@ -45,7 +45,7 @@ it('expires a real backlog of more than one batch, each session once', async () 
   await Promise.all(
     Array.from({ length: 250 }, () => openSession(books, undefined, success(new Date(Date.now() - 1)))),
   );
-  startSweep(new SessionExpiry(books.writer, books.db));
+  startSweep(sessionExpiry(books.writer, books.db));
   await eventually(() => books.count('GuestSession', `"status" = 'EXPIRED'`) === 250);
   expect(books.count('SessionEvent', `"type" = 'SESSION_EXPIRED'`)).toBe(250);
 });
@@ -55,7 +55,7 @@ it('says when it cannot, and tries again', async () => {
   await openSession(books, undefined, success(new Date(Date.now() - 1)));
   books.db.exec(`CREATE TRIGGER "full" BEFORE INSERT ON "AuditEntry" BEGIN SELECT RAISE(ABORT, 'no more'); END`);
   const complaints: object[] = [];
-  startSweep(new SessionExpiry(books.writer, books.db), { error: (fields) => complaints.push(fields) });
+  startSweep(sessionExpiry(books.writer, books.db), { error: (fields) => complaints.push(fields) });
   await eventually(() => complaints.length > 0);
   expect(complaints[0]).toMatchObject({ err: { message: expect.stringContaining('no more') } });
   books.db.exec('DROP TRIGGER "full"');

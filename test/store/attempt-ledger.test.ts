@@ -275,7 +275,7 @@ describe('closing an attempt', () => {
   });
 
   it('queues no delivery where there is no CRM', async () => {
-    const books = await openBooks({ tellsCrm: false });
+    const books = await openBooks({ webhookEvents: [] });
     const { closed } = await openSession(books);
     expect(closed.session?.crmSync).toBe('DISABLED');
     expect(books.count('WebhookDelivery')).toBe(0);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AttemptError } from '../../src/errors.js';
 import type { Outcome } from '../../src/guest-session/ports.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
-import { SessionExpiry } from '../../src/store/expiry.js';
+import { sessionExpiry } from '../../src/store/expiry.js';
 import { attemptFor, commitsInWal, openBooks, openSession, success } from './ledger.js';
 
 const ago = (ms: number) => success(new Date(Date.now() - ms));
@@ -16,7 +16,7 @@ describe('the expiry of sessions', () => {
     const pending = attemptFor();
     await books.attempts.reserve(pending.attempt, pending.request);
 
-    expect(await new SessionExpiry(books.writer, books.db).expireDue(10)).toBe(1);
+    expect(await sessionExpiry(books.writer, books.db).expireDue(10)).toBe(1);
     const sessions = books.outside.all<{ id: string }>(
       'SELECT "id", "status", "endedAt", "expiresAt" FROM "GuestSession"',
     );
@@ -47,7 +47,7 @@ describe('the expiry of sessions', () => {
 
   it('goes in batches, the longest overdue first, one commit each, and expires nothing twice', async () => {
     const books = await openBooks();
-    const expiry = new SessionExpiry(books.writer, books.db);
+    const expiry = sessionExpiry(books.writer, books.db);
     for (const seconds of [3, 1, 5, 2, 4]) await openSession(books, undefined, ago(seconds * 1_000));
     const before = commitsInWal(books.path);
     expect([
@@ -68,7 +68,7 @@ describe('the expiry of sessions', () => {
 
   it('expires each session once, also when two sweeps meet', async () => {
     const books = await openBooks();
-    const expiry = new SessionExpiry(books.writer, books.db);
+    const expiry = sessionExpiry(books.writer, books.db);
     for (let i = 0; i < 3; i++) await openSession(books, undefined, ago(1_000));
     const counts = await Promise.all([expiry.expireDue(10), expiry.expireDue(10)]);
     expect(counts).toEqual([3, 0]);
@@ -83,7 +83,7 @@ describe('the expiry of sessions', () => {
     await openSession(books, undefined, unknown);
     books.db.exec(`UPDATE "GuestSession" SET "expiresAt" = 1`);
 
-    expect(await new SessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
+    expect(await sessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
 
     expect(books.count('GuestSession', `"status" = 'EXPIRED'`)).toBe(0);
   });
@@ -94,7 +94,7 @@ describe('the expiry of sessions', () => {
     const last = books.outside.get<{ id: string }>('SELECT "id" FROM "GuestSession" ORDER BY "expiresAt" DESC');
     books.db.exec(`CREATE TRIGGER "full" BEFORE INSERT ON "AuditEntry" WHEN NEW."requestId" = '${last?.id}'
       BEGIN SELECT RAISE(ABORT, 'no more'); END`);
-    const expiry = new SessionExpiry(books.writer, books.db);
+    const expiry = sessionExpiry(books.writer, books.db);
     await expect(expiry.expireDue(10)).rejects.toThrow('no more');
     expect(books.count('GuestSession', `"status" = 'EXPIRED'`)).toBe(0);
     books.db.exec('DROP TRIGGER "full"');
@@ -106,7 +106,7 @@ describe('the expiry of sessions', () => {
     const books = await openBooks();
     await openSession(books);
     const before = commitsInWal(books.path);
-    expect(await new SessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
+    expect(await sessionExpiry(books.writer, books.db).expireDue(10)).toBe(0);
     expect(commitsInWal(books.path)).toBe(before);
   });
 
@@ -114,7 +114,7 @@ describe('the expiry of sessions', () => {
     const books = await openBooks({ maxConcurrentSessions: 1 });
     const guestId = randomUUID();
     await openSession(books, guestId, ago(1));
-    await new SessionExpiry(books.writer, books.db).expireDue(10);
+    await sessionExpiry(books.writer, books.db).expireDue(10);
     await openSession(books, guestId);
     expect(books.count('GuestSession')).toBe(2);
   });

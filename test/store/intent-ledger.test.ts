@@ -4,7 +4,7 @@ import { AttemptError } from '../../src/errors.js';
 import { Attempt } from '../../src/guest-session/attempt.js';
 import { Deadline } from '../../src/guest-session/deadline.js';
 import type { Outcome, UpstreamSession, ValidRequest } from '../../src/guest-session/ports.js';
-import { KeyExpiry } from '../../src/store/expiry.js';
+import { keyExpiry } from '../../src/store/expiry.js';
 import { type IntentLedgerSettings, SqliteIntentLedger } from '../../src/store/intent-ledger.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
@@ -33,7 +33,7 @@ function intentsOf(books: Books, settings: Partial<IntentLedgerSettings> = {}): 
 /** The keys as another process on the same file sees them: with a connection and a writer of its own. */
 function intentsElsewhere(books: Books, settings: Partial<IntentLedgerSettings> = {}): SqliteIntentLedger {
   const db = new SqliteConnection(books.path);
-  const writer = new LedgerWriter(db, new MinuteCounter());
+  const writer = new LedgerWriter(db, new MinuteCounter(), []);
   onTestFinished(async () => {
     await writer[Symbol.asyncDispose]();
     db.close();
@@ -553,7 +553,7 @@ describe('a key whose time is over', () => {
 
     const { attempt, request } = attemptAt(key);
     expect(await intentsOf(books).recognise(attempt, request)).toMatchObject({ is: 'IN_FLIGHT' });
-    expect(await new KeyExpiry(books.writer, books.db).expireDue(10)).toBe(0);
+    expect(await keyExpiry(books.writer, books.db).expireDue(10)).toBe(0);
   });
 
   it('is deleted by the sweep, the oldest first and no more than asked for; those that live are not', async () => {
@@ -564,7 +564,7 @@ describe('a key whose time is over', () => {
     const abandoned = attemptAt('abandoned');
     await intentsOf(books, { ttlMs: -9_000 }).recognise(abandoned.attempt, abandoned.request);
     books.db.run(`UPDATE "IdempotencyKey" SET "leaseUntil" = 0 WHERE "key" = 'abandoned'`);
-    const expiry = new KeyExpiry(books.writer, books.db);
+    const expiry = keyExpiry(books.writer, books.db);
     const left = () =>
       books.outside.all<{ key: string }>('SELECT "key" FROM "IdempotencyKey" ORDER BY "key"').map(({ key }) => key);
 

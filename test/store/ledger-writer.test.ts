@@ -3,7 +3,6 @@ import { AuditReader } from '../../src/store/audit-reader.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
-import { enqueueDelivery } from '../../src/store/outbox-commands.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from '../support/eventually.js';
 import { type Books, commitsInWal, openBooks, someAudit, someEvent } from './ledger.js';
@@ -131,7 +130,7 @@ describe('a job that fails', () => {
     await Promise.allSettled([
       books.writer.submit(append),
       books.writer.submit((transaction) => {
-        enqueueDelivery(transaction, books.outbox.deliveryOf(transaction.appendEvent(someEvent())));
+        transaction.appendEvent(someEvent({ type: 'SESSION_INITIATED' }));
         transaction.measurements.push({ of: 'crm', at: new Date(), delivered: true });
         throw new Error('this job fails');
       }),
@@ -249,7 +248,7 @@ it('a writer goes on where the one before it on the same file ended', async () =
   const books = await openBooks();
   await Promise.all(upTo(5).map(() => books.writer.submit(append)));
   await books.writer[Symbol.asyncDispose]();
-  const next = new LedgerWriter(books.db, new MinuteCounter());
+  const next = new LedgerWriter(books.db, new MinuteCounter(), []);
   expect(next.eventSequence).toBe(5);
   expect(await next.submit(append)).toBe(6);
   await expectUnbroken(books, 6);
@@ -260,7 +259,7 @@ describe('two writers on one file, as two processes have them', () => {
     const books = await openBooks();
     const db = new SqliteConnection(books.path);
     onTestFinished(() => db.close());
-    return { books, first: books.writer, second: new LedgerWriter(db, new MinuteCounter()) };
+    return { books, first: books.writer, second: new LedgerWriter(db, new MinuteCounter(), []) };
   };
 
   it('append by turns to one unbroken log', async () => {

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { PrismaClient } from '../../src/generated/prisma/client.js';
 import { Attempt } from '../../src/guest-session/attempt.js';
 import type { Outcome, ValidRequest } from '../../src/guest-session/ports.js';
+import type { WebhookEventType } from '../../src/guest-session/session-event.js';
 import { validateRequest } from '../../src/guest-session/validate-request.js';
 import { SqliteAttemptLedger } from '../../src/store/attempt-ledger.js';
 import type { AuditContent } from '../../src/store/audit-chain.js';
@@ -35,6 +36,8 @@ export interface Books extends AsyncDisposable {
 }
 
 export const CAP = 5;
+/** Five days. */
+export const DISABLE_AFTER_MS = 432_000_000;
 
 /** A directory that goes with the test. */
 function temporaryDirectory(): string {
@@ -47,21 +50,23 @@ function temporaryDirectory(): string {
 export async function openBooks({
   path = join(temporaryDirectory(), 'test.db'),
   maxConcurrentSessions = CAP,
-  tellsCrm = true,
+  webhookEvents = ['SESSION_INITIATED'] as readonly WebhookEventType[],
+  now = () => new Date(),
 } = {}): Promise<Books> {
   const database = await openDatabase(`file:${path}`);
   const { prisma } = database;
   const db = new SqliteConnection(database.path);
-  const writer = new LedgerWriter(db, new MinuteCounter());
+  const writer = new LedgerWriter(db, new MinuteCounter(), webhookEvents);
   const outside = new SqliteConnection(path, { readOnly: true });
-  const outbox = new Outbox(writer, db, (event) => JSON.stringify({ eventId: event.id, sessionId: event.sessionId }));
-  const teller = tellsCrm ? outbox : null;
+  const outbox = new Outbox(writer, db, { url: 'http://127.0.0.1/crm', disableAfterMs: DISABLE_AFTER_MS }, now);
+  await outbox.meetEndpoint();
   const cipher = new TokenCipher(Buffer.alloc(32, 7));
-  const attempts = new SqliteAttemptLedger(writer, db, teller, cipher, {
+  const attempts = new SqliteAttemptLedger(writer, db, cipher, {
+    tellsCrm: webhookEvents.includes('SESSION_INITIATED'),
     maxConcurrentSessions,
     fingerprintKey: Buffer.alloc(32, 7),
   });
-  const sessions = new SqliteSessionLedger(writer, db, new SessionReader(prisma), cipher, teller);
+  const sessions = new SqliteSessionLedger(writer, db, new SessionReader(prisma), cipher);
   let closing: Promise<void> | undefined;
   const close = async () => {
     await writer[Symbol.asyncDispose]();

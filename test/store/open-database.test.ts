@@ -73,6 +73,7 @@ describe('a database that opens', () => {
       '20261122150000_init',
       '20261122150001_append_only',
       '20261122185655_idempotency',
+      '20261122221832_webhooks',
     ]);
     expect(database.path).toBe(path);
     expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
@@ -99,7 +100,7 @@ describe('a database that opens', () => {
 
   it('may be an empty file', async () => {
     writeFileSync(path, '');
-    expect((await open()).appliedMigrations).toHaveLength(3);
+    expect((await open()).appliedMigrations).toHaveLength(4);
   });
 });
 

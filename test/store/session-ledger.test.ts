@@ -368,7 +368,7 @@ describe('the idempotency key of an attempt that is settled', () => {
       conclusion: {
         requestId: attempt.id,
         replayed: true,
-        eventSequence: 2,
+        eventSequence: 3,
         outcome: { status: 'SUCCESS', created: { sessionId, clientToken: 'ctk-found' } },
       },
     });

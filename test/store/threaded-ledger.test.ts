@@ -13,12 +13,12 @@ async function startLedger() {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const database = await openDatabase(`file:${join(directory, 'test.db')}`);
   onTestFinished(() => database.close());
-  const ledger = await ThreadedLedger.start(database.path);
+  const ledger = await ThreadedLedger.start({ path: database.path, webhookEvents: [] });
   onTestFinished(() => ledger[Symbol.asyncDispose]());
   return { ledger, path: database.path };
 }
 
-const claim = (ledger: ThreadedLedger) => ledger.execute('claimDeliveries', { limit: 1 });
+const claim = (ledger: ThreadedLedger) => ledger.execute('claimDeliveries', { limit: 1, now: new Date() });
 
 it('a failure of the storage reaches the main thread as the error that it is, after the news of it', async () => {
   const { ledger, path } = await startLedger();
@@ -54,7 +54,9 @@ it('a failure of the storage reaches the main thread as the error that it is, af
 
 it('an error of any other kind keeps its message, and leaves the ledger writable', async () => {
   const { ledger } = await startLedger();
-  const error = await ledger.execute('claimDeliveries', { limit: Number.NaN }).catch((reason: unknown) => reason);
+  const error = await ledger
+    .execute('claimDeliveries', { limit: Number.NaN, now: new Date() })
+    .catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(Error);
   expect(error).not.toBeInstanceOf(AttemptError);
   expect(ledger.isWritable).toBe(true);

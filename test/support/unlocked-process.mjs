@@ -33,7 +33,7 @@ const { cxone: tenant, createDeadlineMs, maxConcurrentSessions } = config;
 
 const reader = new SqliteConnection(path, { readOnly: true });
 const prisma = new PrismaClient({ adapter: new PrismaSqliteReader(path) });
-const ledger = await ThreadedLedger.start(path);
+const ledger = await ThreadedLedger.start({ path, webhookEvents: [] });
 const sessions = new SessionReader(prisma);
 const cipher = new TokenCipher(secrets.encryptionKey);
 const http = createHttpClient();
@@ -42,7 +42,8 @@ const exchange = new GuardedExchange(
   tenant,
 );
 const retry = { maxAttempts: tenant.maxAttempts, baseMs: tenant.retryBaseMs, budget: new RetryBudget() };
-const attempts = new SqliteAttemptLedger(ledger, reader, null, cipher, {
+const attempts = new SqliteAttemptLedger(ledger, reader, cipher, {
+  tellsCrm: false,
   maxConcurrentSessions,
   fingerprintKey: secrets.encryptionKey,
 });
@@ -68,7 +69,7 @@ const ports = {
     inputKeys: [secrets.encryptionKey],
   }),
   ledger: attempts,
-  sessions: new SqliteSessionLedger(ledger, reader, sessions, cipher, null),
+  sessions: new SqliteSessionLedger(ledger, reader, sessions, cipher),
   log: { warn: complain, error: complain },
   rules: {
     fraudThreshold: config.fraud.threshold,

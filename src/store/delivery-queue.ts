@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { webhookBody } from '../crm/webhook-body.js';
+import { type SessionEventRecord, WEBHOOK_EVENT_TYPES } from '../guest-session/session-event.js';
+import type { LedgerTransaction } from './ledger-transaction.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** How long a worker may be silent about a delivery before it is due again: longer than a wait and a try (CRM_TIMEOUT_MS). */
+const LEASE_MS = 60_000;
+
+/** Which deliveries are due; to be asked with the time. */
+export const IS_DUE = `"nextAttemptAt" <= ? AND "status" = 'PENDING'`;
+
+/** Which deliveries are in a state; to be asked with it. All types are named, so that the index that begins with them leads there. */
+export const IS_OF_STATUS = `"eventType" IN (${WEBHOOK_EVENT_TYPES.map((type) => `'${type}'`).join(', ')}) AND "status" = ?`;
+
+/** A delivery that its holder alone may try, as long as nobody else has taken it over. */
+export interface ClaimedDelivery {
+  /** Of the event that it tells of. */
+  readonly sequence: number;
+  /** The id of the event that it tells of. */
+  readonly id: string;
+  readonly requestId: string;
+  readonly eventType: string;
+  readonly body: string;
+  /** Tries so far. */
+  readonly attempts: number;
+  /** Those of them that failed since it was queued. */
+  readonly failures: number;
+  readonly leaseToken: string;
+  readonly leasedUntil: Date;
+}
+
+const COLUMNS = '"sequence", "id", "requestId", "eventType", "body", "attempts", "failures"';
+type Unclaimed = Omit<ClaimedDelivery, 'leaseToken' | 'leasedUntil'>;
+
+/**
+ * Queues the webhook of an event in the transaction that writes the event, and claims its first try for this process.
+ *
+ * The CRM hears of one session in the order of its log: of the deliveries of a session that are PENDING, the first alone has
+ * a time at which it is due. The next one gets its own when the first is delivered or dead. So one session that the CRM
+ * does not take holds up itself, and what waits behind it costs nobody a look.
+ */
+export function enqueueDelivery(transaction: LedgerTransaction, event: SessionEventRecord): void {
+  const { sequence, id, requestId, type: eventType, occurredAt: createdAt } = event;
+  const delivery = { sequence, id, requestId, eventType, body: webhookBody(event) };
+  const isFirst = firstPending(transaction.db, requestId) === undefined;
+  const leaseToken = isFirst ? randomUUID() : null;
+  const leasedUntil = leaseFrom(new Date());
+  transaction.insert('WebhookDelivery', {
+    ...delivery,
+    createdAt,
+    leaseToken,
+    nextAttemptAt: isFirst ? leasedUntil : null,
+  });
+  if (leaseToken) transaction.deliveries.push({ ...delivery, attempts: 0, failures: 0, leaseToken, leasedUntil });
+}
+
+/** Of a session's deliveries, the one that has to be told next. */
+function firstPending(db: SqliteConnection, requestId: string) {
+  return db.get<Unclaimed & { readonly nextAttemptAt: number | null }>(
+    `SELECT ${COLUMNS}, "nextAttemptAt" FROM "WebhookDelivery" WHERE "requestId" = ? AND "status" = 'PENDING' ORDER BY "sequence" LIMIT 1`,
+    requestId,
+  );
+}
+
+/** After a delivery is concluded the next one of its session is due now. @param claims whether it is claimed for this process */
+export function queueNext(transaction: LedgerTransaction, requestId: string, now: Date, claims: boolean): void {
+  const next = firstPending(transaction.db, requestId);
+  if (next?.nextAttemptAt !== null) return;
+  const { nextAttemptAt: _, ...delivery } = next;
+  if (claims) transaction.deliveries.push(claim(transaction.db, delivery, now));
+  else queueAgain(transaction, next, now);
+}
+
+/**
+ * After a delivery became PENDING again: it is due now, unless an earlier one of its session has to come first, and those
+ * behind wait. One that is under way already is left alone.
+ */
+export function queueAgain(
+  { db }: LedgerTransaction,
+  { sequence, requestId }: Pick<ClaimedDelivery, 'sequence' | 'requestId'>,
+  now: Date,
+): void {
+  db.run(
+    `UPDATE "WebhookDelivery" SET "nextAttemptAt" = iif("sequence" = ?, iif("sequence" = ?, ?, coalesce("nextAttemptAt", ?)), NULL)
+       WHERE "requestId" = ? AND "status" = 'PENDING' AND "leaseToken" IS NULL`,
+    firstPending(db, requestId)?.sequence,
+    sequence,
+    now,
+    now,
+    requestId,
+  );
+}
+
+/** Claims deliveries that are due, the longest waiting first. */
+export function claimDeliveries(
+  { db }: LedgerTransaction,
+  { limit, now }: { readonly limit: number; readonly now: Date },
+): ClaimedDelivery[] {
+  const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE ${IS_DUE} ORDER BY "nextAttemptAt" LIMIT ?`;
+  const due = db.all<Unclaimed>(sql, now, limit);
+  return due.flatMap((delivery) => {
+    if (firstPending(db, delivery.requestId)?.sequence === delivery.sequence) return claim(db, delivery, now);
+    // An earlier one was replayed while this one was under way.
+    db.run(
+      'UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = NULL WHERE "sequence" = ?',
+      delivery.sequence,
+    );
+    return [];
+  });
+}
+
+function claim(db: SqliteConnection, delivery: Unclaimed, now: Date): ClaimedDelivery {
+  const leaseToken = randomUUID();
+  const leasedUntil = leaseFrom(now);
+  db.run(
+    'UPDATE "WebhookDelivery" SET "leaseToken" = ?, "nextAttemptAt" = ? WHERE "sequence" = ?',
+    leaseToken,
+    leasedUntil,
+    delivery.sequence,
+  );
+  return { ...delivery, leaseToken, leasedUntil };
+}
+
+/** Makes a claimed delivery due at once again, untried. */
+export function releaseDelivery(
+  { db }: LedgerTransaction,
+  { sequence, leaseToken, now }: Pick<ClaimedDelivery, 'sequence' | 'leaseToken'> & { readonly now: Date },
+): void {
+  db.run(
+    'UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = ? WHERE "sequence" = ? AND "leaseToken" = ?',
+    now,
+    sequence,
+    leaseToken,
+  );
+}
+
+/** Makes due again what an earlier process had claimed: it is gone, since there is one process to a file. */
+export function releaseAbandonedDeliveries({ db }: LedgerTransaction, { now }: { readonly now: Date }): number {
+  return db.run(
+    `UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = ? WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NOT NULL`,
+    now,
+  );
+}
+
+const leaseFrom = (start: Date): Date => new Date(start.getTime() + LEASE_MS);

@@ -1,0 +1,122 @@
+import { type ClaimedDelivery, queueNext } from './delivery-queue.js';
+import type { LedgerTransaction } from './ledger-transaction.js';
+import { auditSession, subjectOf, tellOfSession } from './session-row.js';
+import { disableEndpoint, type EndpointNews, endpointFailed, endpointTook } from './webhook-endpoint.js';
+
+/** One try, and what comes of it. */
+export interface DeliveryTry {
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  readonly statusCode: number | null;
+  /** Null when the CRM took it. */
+  readonly error: string | null;
+  /** GONE: the endpoint wants no webhooks any more. */
+  readonly verdict:
+    | { readonly is: 'DELIVERED' }
+    | { readonly is: 'RETRY'; readonly at: Date }
+    | { readonly is: 'DEAD' }
+    | { readonly is: 'GONE' };
+}
+
+/** What was written down of a try. */
+export interface TryRecord {
+  /** What became known of the endpoint by it; null where nothing new. */
+  readonly endpoint: EndpointNews | null;
+}
+
+/**
+ * Writes down how a try went, and what follows for the session and for the endpoint.
+ * @returns null when another worker has taken the delivery over: then nothing is written
+ */
+export function recordTry(
+  transaction: LedgerTransaction,
+  tried: {
+    readonly delivery: Pick<ClaimedDelivery, 'sequence' | 'id' | 'requestId' | 'eventType' | 'attempts' | 'leaseToken'>;
+    readonly attempt: DeliveryTry;
+    readonly disableAfterMs: number;
+    readonly now: Date;
+  },
+): TryRecord | null {
+  const { delivery, attempt, disableAfterMs, now } = tried;
+  const { verdict, statusCode, error, startedAt, durationMs } = attempt;
+  const number = delivery.attempts + 1;
+  const retriesAt = verdict.is === 'RETRY' ? verdict.at : null;
+  const isOurs = transaction.db.run(
+    `UPDATE "WebhookDelivery" SET "status" = ?, "attempts" = ?, "failures" = "failures" + ?, "nextAttemptAt" = ?,
+       "leaseToken" = NULL, "concludedAt" = ?, "lastError" = ? WHERE "sequence" = ? AND "leaseToken" = ? AND "status" = 'PENDING'`,
+    retriesAt ? 'PENDING' : verdict.is === 'DELIVERED' ? 'DELIVERED' : 'DEAD',
+    number,
+    error === null ? 0 : 1,
+    retriesAt,
+    retriesAt ? null : now,
+    error,
+    delivery.sequence,
+    delivery.leaseToken,
+  );
+  if (isOurs === 0) return null;
+  transaction.insert('WebhookAttempt', { deliveryId: delivery.id, number, startedAt, durationMs, statusCode, error });
+  if (!retriesAt) {
+    conclude(transaction, delivery, error, now);
+    queueNext(transaction, delivery.requestId, now, true);
+  }
+  if (error === null) {
+    endpointTook(transaction);
+    return { endpoint: null };
+  }
+  const trouble = { requestId: delivery.requestId, error, now };
+  if (verdict.is === 'GONE') return { endpoint: disableEndpoint(transaction, trouble) };
+  return { endpoint: endpointFailed(transaction, trouble, disableAfterMs) };
+}
+
+/** What is not sent because the endpoint is disabled dies of that; {@link resumeEndpoint} brings it back. @returns how many did */
+export function buryDeliveries(
+  transaction: LedgerTransaction,
+  { limit, now }: { readonly limit: number; readonly now: Date },
+): number {
+  const waiting = transaction.db.all<Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>>(
+    `SELECT "sequence", "requestId", "eventType" FROM "WebhookDelivery"
+       WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NULL ORDER BY "nextAttemptAt" LIMIT ?`,
+    limit,
+  );
+  const error = 'not sent: the endpoint is disabled';
+  for (const delivery of waiting) {
+    transaction.db.run(
+      `UPDATE "WebhookDelivery" SET "status" = 'DEAD', "nextAttemptAt" = NULL, "concludedAt" = ?, "lastError" = ? WHERE "sequence" = ?`,
+      now,
+      error,
+      delivery.sequence,
+    );
+    conclude(transaction, delivery, error, now);
+    queueNext(transaction, delivery.requestId, now, false); // it dies next
+  }
+  return waiting.length;
+}
+
+/** A delivery is delivered, or dead: everybody is told. */
+function conclude(
+  transaction: LedgerTransaction,
+  { sequence, requestId, eventType }: Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>,
+  error: string | null,
+  now: Date,
+): void {
+  const { db } = transaction;
+  const delivered = error === null;
+  const isOfTheSession = eventType === 'SESSION_INITIATED';
+  if (isOfTheSession) {
+    const crmSync = delivered ? 'DELIVERED' : 'FAILED';
+    db.run('UPDATE "GuestSession" SET "crmSync" = ? WHERE "id" = ?', crmSync, requestId);
+  }
+  const subject = subjectOf(db, requestId, sequence);
+  const about = isOfTheSession ? null : eventType;
+  const reason = [about, error].filter((text) => text !== null).join(': ') || null;
+  if (delivered && isOfTheSession) tellOfSession(transaction, subject, { type: 'SESSION_CRM_SYNCED', reason, at: now });
+  if (!delivered) tellOfSession(transaction, subject, { type: 'SESSION_CRM_SYNC_FAILED', reason, at: now });
+  auditSession(transaction, subject, {
+    kind: 'CRM_SYNC',
+    status: delivered ? 'SUCCESS' : 'FAILED',
+    reason,
+    actor: 'crm-outbox',
+    crmSynced: delivered,
+  });
+  transaction.measurements.push({ of: 'crm', at: now, delivered });
+}

@@ -1,0 +1,89 @@
+import type { LedgerTransaction } from './ledger-transaction.js';
+import { auditSession, NO_SESSION, tellOfSession } from './session-row.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/** Shares of the time after which a failing endpoint is disabled, in percent, at which everybody is told. */
+const MARKS = [50, 70, 90, 100] as const;
+
+/** How the CRM's end of the webhooks does. Times are milliseconds since 1970. */
+interface EndpointRow {
+  readonly urlHash: string;
+  readonly status: 'ACTIVE' | 'DISABLED';
+  readonly failingSince: number | null;
+  readonly warnedPercent: number;
+  readonly disabledAt: number | null;
+}
+
+/** What became known of the endpoint. */
+export interface EndpointNews {
+  readonly isDisabled: boolean;
+  readonly reason: string;
+}
+
+/** A try that failed. */
+export interface EndpointTrouble {
+  /** The attempt that the webhook told of. */
+  readonly requestId: string;
+  readonly error: string;
+  readonly now: Date;
+}
+
+export const endpointRow = (db: SqliteConnection): EndpointRow | undefined =>
+  db.get<EndpointRow>(
+    'SELECT "urlHash", "status", "failingSince", "warnedPercent", "disabledAt" FROM "WebhookEndpoint" WHERE "id" = 1',
+  );
+
+/** The CRM has taken a webhook: whatever failed before is over. */
+export function endpointTook({ db }: LedgerTransaction): void {
+  if (endpointRow(db)?.failingSince == null) return;
+  db.run('UPDATE "WebhookEndpoint" SET "failingSince" = NULL, "warnedPercent" = 0 WHERE "id" = 1');
+}
+
+/** The CRM has not: an endpoint that has failed for too long, without a success between, is disabled. */
+export function endpointFailed(
+  transaction: LedgerTransaction,
+  trouble: EndpointTrouble,
+  disableAfterMs: number,
+): EndpointNews | null {
+  const { db } = transaction;
+  const { requestId, error, now } = trouble;
+  const endpoint = endpointRow(db);
+  if (endpoint?.status !== 'ACTIVE') return null;
+  if (endpoint.failingSince === null) {
+    db.run('UPDATE "WebhookEndpoint" SET "failingSince" = ? WHERE "id" = 1', now);
+    return null;
+  }
+  const percent = (100 * (now.getTime() - endpoint.failingSince)) / disableAfterMs;
+  const mark = MARKS.findLast((mark) => mark <= percent);
+  if (mark === undefined || mark <= endpoint.warnedPercent) return null;
+  const since = new Date(endpoint.failingSince).toISOString();
+  if (mark === 100) {
+    return disableEndpoint(transaction, { ...trouble, error: `nothing was taken since ${since}; last: ${error}` });
+  }
+  const reason = `nothing was taken since ${since}, which is ${mark} % of the time after which it is disabled; last: ${error}`;
+  db.run('UPDATE "WebhookEndpoint" SET "warnedPercent" = ? WHERE "id" = 1', mark);
+  tellOfSession(transaction, { ...NO_SESSION, id: requestId }, { type: 'WEBHOOK_ENDPOINT_FAILING', reason, at: now });
+  return { isDisabled: false, reason };
+}
+
+/** Nothing is sent any more until somebody resumes it. */
+export function disableEndpoint(
+  transaction: LedgerTransaction,
+  { requestId, error: reason, now }: EndpointTrouble,
+): EndpointNews | null {
+  const disabled = transaction.db.run(
+    `UPDATE "WebhookEndpoint" SET "status" = 'DISABLED', "disabledAt" = ?, "disabledReason" = ? WHERE "id" = 1 AND "status" = 'ACTIVE'`,
+    now,
+    reason,
+  );
+  if (disabled === 0) return null;
+  const subject = { ...NO_SESSION, id: requestId };
+  tellOfSession(transaction, subject, { type: 'WEBHOOK_ENDPOINT_DISABLED', reason, at: now });
+  auditSession(transaction, subject, {
+    kind: 'WEBHOOK_ENDPOINT_DISABLED',
+    status: 'FAILED',
+    reason,
+    actor: 'crm-outbox',
+  });
+  return { isDisabled: true, reason };
+}
