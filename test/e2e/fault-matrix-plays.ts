@@ -36,7 +36,7 @@ const RECONCILED: Story = {
 /** Of a lost answer: there is a session with its token, which is the answer now. */
 const ADOPTED: Story = {
   rows: ['ACTIVE'],
-  events: [...RECONCILED.events, 'SESSION_CRM_SYNCED ACTIVE'],
+  events: [...RECONCILED.events, 'SESSION_INITIATED ACTIVE', 'SESSION_CRM_SYNCED ACTIVE'],
   audits: [...RECONCILED.audits, 'CRM_SYNC SUCCESS'],
 };
 /** Of a lost answer: there is no session. */
