@@ -219,6 +219,63 @@ query ReadEvents($after: String, $first: Int, $types: [SessionEventType!], $gues
     variables: { first: 100 },
   },
   {
+    query: `# What the CRM was told, and what it has not taken:
+# { "status": "DEAD" } for what was given up.
+query ListWebhooks($first: Int, $filter: WebhookDeliveryFilter) {
+  webhookEndpoint {
+    status
+    failingSince
+    disabledReason
+  }
+  webhookDeliveries(first: $first, filter: $filter) {
+    nodes {
+      id
+      eventType
+      status
+      createdAt
+      attempts
+      nextAttemptAt
+      lastError
+      tries {
+        number
+        startedAt
+        durationMs
+        statusCode
+        error
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+`,
+    variables: { first: 20 },
+  },
+  {
+    query: `# Send again what was given up since a time, or
+# { "status": "PENDING" }: try now what waits.
+mutation ReplayWebhooks($since: DateTime!, $status: WebhookDeliveryStatus) {
+  resumeWebhookEndpoint {
+    revived
+    userErrors {
+      code
+      message
+    }
+  }
+  replayWebhookDeliveries(since: $since, status: $status) {
+    replayed
+    userErrors {
+      code
+      message
+    }
+  }
+}
+`,
+    variables: { since: '2026-01-01T00:00:00Z', status: 'DEAD' },
+  },
+  {
     query: `# Prove that nobody changed the audit trail: every
 # hash is computed again. "from" and "to" are
 # sequence numbers; without them, it is all checked.
