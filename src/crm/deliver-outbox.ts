@@ -66,7 +66,7 @@ export class OutboxWorker implements AsyncDisposable {
     this.#isDisabled = this.#outbox.isEndpointDisabled;
     if (this.#isDisabled)
       this.#log.error({}, 'the CRM endpoint is disabled: nothing is sent until resumeWebhookEndpoint');
-    this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries));
+    this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries, MAX_WAITING_NEW));
     this.#timer = setInterval(() => {
       this.#polling ??= this.#poll().finally(() => {
         this.#polling = null;
@@ -74,8 +74,9 @@ export class OutboxWorker implements AsyncDisposable {
     }, this.#settings.pollIntervalMs);
   }
 
-  #accept(deliveries: readonly ClaimedDelivery[]): void {
-    const room = this.#isStopping || this.#isDisabled ? 0 : Math.max(0, MAX_WAITING_NEW - this.#waiting.length);
+  /** @param most how many may wait then */
+  #accept(deliveries: readonly ClaimedDelivery[], most: number): void {
+    const room = this.#isStopping || this.#isDisabled ? 0 : Math.max(0, most - this.#waiting.length);
     this.#waiting.push(...deliveries.slice(0, room));
     this.#handBack(deliveries.slice(room));
     this.#fill();
@@ -88,15 +89,19 @@ export class OutboxWorker implements AsyncDisposable {
   async #poll(): Promise<void> {
     try {
       this.#isDisabled = this.#outbox.isEndpointDisabled;
-      if (this.#isDisabled) {
-        while ((await this.#outbox.bury(POLL_BATCH)) === POLL_BATCH && !this.#isStopping);
-      } else if (this.#waiting.length < MAX_WAITING) {
-        this.#waiting.push(...(await this.#outbox.claimDue(POLL_BATCH)));
-        this.#fill();
-      } // else there is work enough
+      const work = () => (this.#isDisabled ? this.#outbox.bury(POLL_BATCH) : this.#claim());
+      while ((await work()) === POLL_BATCH && !this.#isStopping);
     } catch (error) {
       this.#log.error({ err: error }, 'the outbox could not be read');
     }
+  }
+
+  /** @returns how many were claimed; none while there is work enough */
+  async #claim(): Promise<number> {
+    if (this.#waiting.length >= MAX_WAITING - POLL_BATCH) return 0;
+    const due = await this.#outbox.claimDue(POLL_BATCH);
+    this.#accept(due, MAX_WAITING);
+    return due.length;
   }
 
   #fill(): void {

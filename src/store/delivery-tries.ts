@@ -1,7 +1,7 @@
 import { type ClaimedDelivery, queueNext } from './delivery-queue.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, subjectOf, tellOfSession } from './session-row.js';
-import { disableEndpoint, type EndpointNews, endpointFailed, endpointTook } from './webhook-endpoint.js';
+import { disableEndpoint, type EndpointNews, endpointFailed, endpointRow, endpointTook } from './webhook-endpoint.js';
 
 /** One try, and what comes of it. */
 export interface DeliveryTry {
@@ -73,6 +73,8 @@ export function buryDeliveries(
   transaction: LedgerTransaction,
   { limit, now }: { readonly limit: number; readonly now: Date },
 ): number {
+  // It may have been resumed by now, and what was revived must live.
+  if (endpointRow(transaction.db)?.status !== 'DISABLED') return 0;
   const waiting = transaction.db.all<Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>>(
     `SELECT "sequence", "requestId", "eventType" FROM "WebhookDelivery"
        WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NULL ORDER BY "nextAttemptAt" LIMIT ?`,
