@@ -23,6 +23,8 @@ export const buildGraphqlSchema = (): GraphQLSchema =>
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
     authChecker: mayCall,
     validate: false,
+    // It would run the introspection query over the schema at each start; Apollo Server checks the schema again anyway.
+    skipCheck: true,
     // type-graphql asks for one, though every subscription here brings its own stream. Its default ends the process when a
     // subscriber is slow, so nothing may fall back on it.
     pubSub: {
