@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './lib/bundle.mjs';
 import { filesUnder, removeAllBut } from './lib/files.mjs';
 import { runSteps } from './lib/incremental.mjs';
 import { isMain } from './lib/is-main.mjs';
@@ -68,8 +69,10 @@ const program = {
     const tsc = binaryOf('typescript', 'tsc');
     const output = await runTool(tsc, [...options, ...pretty], { name: 'tsc', cwd: root, signal });
     const emitted = [...output.matchAll(/^TSFILE: (.+?)\r?$/gm)].map(([, file]) => resolve(root, file));
-    removeAllBut(emitted, at('dist'), [at('dist/.build'), at('dist/playground')]);
-    return emitted;
+    const bundled = await bundle([at('dist/main.js'), at('dist/store/ledger-thread.js')], root);
+    const written = [...new Set([...emitted, ...bundled])];
+    removeAllBut(written, at('dist'), [at('dist/.build'), at('dist/playground')]);
+    return written;
   },
 };
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { identify } from './access/api-keys.js';
 import { type Config, isLoopback, type Settings } from './config.js';
@@ -33,6 +32,7 @@ import { SessionEventStream } from './lifecycle/session-event-stream.js';
 import { createLog } from './log.js';
 import { createHttpClient, type HttpClient } from './outbound/http-client.js';
 import { wasNothingSent } from './outbound/undici-adapter.js';
+import { PLAYGROUND } from './paths.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
@@ -81,7 +81,7 @@ export interface Engine extends AsyncDisposable {
 
 /** Opens everything that opening a session takes. Disposing of it finishes what is under way and closes in reverse order. */
 export async function createEngine({ config, secrets }: Settings, overrides: Overrides = {}): Promise<Engine> {
-  const log = overrides.log ?? createLog(config.logLevel);
+  const log = overrides.log ?? (await createLog(config.logLevel));
   const teardown = new Teardown();
   try {
     const usesSandbox = config.cxone.baseUrl === null;
@@ -268,7 +268,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,
         isHealthy: () => engine.isHealthy(),
-        playgroundDirectory: fileURLToPath(new URL('../dist/playground', import.meta.url)),
+        playgroundDirectory: PLAYGROUND,
       }),
     );
     teardown.use(

@@ -1,5 +1,4 @@
 import { destination, type Logger, pino } from 'pino';
-import pinoPretty from 'pino-pretty';
 import type { Config } from './config.js';
 
 const SECRET_FIELDS = ['authorization', 'clientToken', 'clientSecret', 'deviceFingerprint'];
@@ -8,7 +7,7 @@ const SECRET_FIELDS = ['authorization', 'clientToken', 'clientSecret', 'deviceFi
  * The log goes to standard error, as JSON lines, or readable where a person watches; standard output is for what the program
  * has to say. Every known place of a credential is redacted, should one ever be passed in.
  */
-export function createLog(level: Config['logLevel']): Logger {
+export async function createLog(level: Config['logLevel']): Promise<Logger> {
   const options = {
     level,
     base: null,
@@ -17,7 +16,8 @@ export function createLog(level: Config['logLevel']): Logger {
       censor: '[redacted]',
     },
   };
-  return process.stderr.isTTY
-    ? pino(options, pinoPretty({ destination: 2, translateTime: 'HH:MM:ss.l', ignore: 'pid,hostname' }))
-    : pino(options, destination({ dest: 2, sync: true }));
+  if (!process.stderr.isTTY) return pino(options, destination({ dest: 2, sync: true }));
+  // Loaded only where it is wanted: nobody watches most servers.
+  const { default: pinoPretty } = await import('pino-pretty');
+  return pino(options, pinoPretty({ destination: 2, translateTime: 'HH:MM:ss.l', ignore: 'pid,hostname' }));
 }

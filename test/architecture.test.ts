@@ -40,6 +40,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'generated/',
       // A webhook is written in the transaction of its event, wherever that is told.
       'crm/webhook-body.ts',
+      'paths.ts',
       // What an outcome means for the books is the spine's to say, and the ledger's to write.
       'guest-session/attempt-ending.ts',
       // Request ids begin with the time, and pages go by them; events are paged by type.
@@ -82,6 +83,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'errors.ts': {},
   'config.ts': { types: ['guest-session/'], values: ['setting-formats.ts'] },
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },
+  'paths.ts': {},
   'teardown.ts': {},
   'crash-points.ts': { types: ['guest-session/', 'config.ts'] },
   'log.ts': { types: ['config.ts'] },

@@ -6,7 +6,7 @@ const LOG = new URL('../dist/log.js', import.meta.url).href;
 
 /** What a program that logs writes to each of its outputs. */
 async function logged(level: string, statements: string) {
-  const program = `import { createLog } from ${JSON.stringify(LOG)}; const log = createLog('${level}'); ${statements}`;
+  const program = `import { createLog } from ${JSON.stringify(LOG)}; const log = await createLog('${level}'); ${statements}`;
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
   return {
     stdout,

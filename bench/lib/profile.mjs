@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BuiltServer } from './built-server.mjs';
 import { serverFlow } from './flows.mjs';
 import { selfTimes } from './self-times.mjs';
+import { unbundle } from './unbundle.mjs';
 
 const WARM_UP_MS = 5_000;
 const SHOWN = 15;
@@ -41,7 +42,7 @@ export async function profileServer({ directory, standIn, start, cleanups, clien
   if (files.length === 0) throw new Error('the server left no profile: did a signal end it?');
   const sessions = rate * seconds;
   const threads = files.map((file) => {
-    const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), 'utf8')), { from, to });
+    const times = selfTimes(unbundle(JSON.parse(readFileSync(join(profiles, file), 'utf8'))), { from, to });
     return describe(threadOf(file) === 0 ? 'The main thread' : `Thread ${threadOf(file)}`, times, sessions);
   });
   rmSync(profiles, { recursive: true });

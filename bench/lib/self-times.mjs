@@ -10,7 +10,7 @@ const IDLE = new Set(['(idle)', '(root)']);
  * A profile as V8 writes it, as far as it is read here.
  *
  * @typedef {object} CpuProfile
- * @property {{ id: number, callFrame: { functionName: string, url: string, lineNumber: number }, children?: number[] }[]} nodes
+ * @property {{ id: number, callFrame: { functionName: string, url: string, lineNumber: number, columnNumber: number }, children?: number[] }[]} nodes
  * @property {number} startTime microseconds
  * @property {number[]} samples ids of nodes
  * @property {number[]} timeDeltas microseconds since the sample before
@@ -84,6 +84,6 @@ function packageOf(file) {
   if (file.startsWith('node:')) return file.replace(/^node:(internal\/)?([^/]+).*$/, 'node:$2');
   const installed = /^.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file);
   if (installed) return installed[1];
-  const ours = /^dist\/(?:([^/]+)\/)?/.exec(file);
-  return ours ? `ours: ${ours[1] ?? 'dist'}` : file;
+  const ours = /^(src|dist)\/(?:([^/]+)\/)?/.exec(file);
+  return ours ? `ours: ${ours[2] ?? ours[1]}` : file;
 }

@@ -28,7 +28,7 @@ export interface LedgerSettings {
 export type ToThread = { readonly orders: readonly Order[] } | { readonly end: true };
 
 /** An AttemptError on its way: a message does not keep an error's class, nor what it has beyond a message. */
-export type Refusal = Pick<AttemptError, 'code' | 'detail' | 'retryAfterSeconds'>;
+type Refusal = Pick<AttemptError, 'code' | 'detail' | 'retryAfterSeconds'>;
 
 /** What became of a command. */
 export type Reply = { readonly number: number } & (

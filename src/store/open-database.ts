@@ -3,14 +3,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StartupError } from '../errors.js';
 import { PrismaClient } from '../generated/prisma/client.js';
+import { MIGRATIONS } from '../paths.js';
 import { assertAppendOnly } from './append-only.js';
 import { type DatabaseLock, lockDatabase } from './database-lock.js';
 import { applyMigrations, pendingMigrations } from './migrate.js';
 import { PrismaSqliteReader } from './prisma-sqlite-adapter.js';
 import { SqliteConnection } from './sqlite-connection.js';
-
-/** From both src/store and dist/store. */
-const MIGRATIONS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 
 /** The ledger's file, up to date and reserved for this process; what writes to it opens a connection of its own. */
 export interface OpenedDatabase {

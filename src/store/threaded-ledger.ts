@@ -1,15 +1,12 @@
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { AttemptError } from '../errors.js';
+import { LEDGER_THREAD } from '../paths.js';
 import type { Committed, ExecuteOptions, Ledger } from './ledger.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
 import type { FromThread, LedgerSettings, Order, Reply, ToThread } from './ledger-thread.js';
 import type { StorageFailure } from './storage-failure.js';
 import type { StorageListener } from './storage-watch.js';
-
-/** From both src/store and dist/store: a thread runs what was built. */
-const THREAD = fileURLToPath(new URL('../../dist/store/ledger-thread.js', import.meta.url));
 
 interface Waiting {
   resolve(value: never): void;
@@ -40,7 +37,7 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   }
 
   static async start(settings: LedgerSettings): Promise<ThreadedLedger> {
-    const worker = new Worker(THREAD, { workerData: settings, execArgv: [] });
+    const worker = new Worker(LEDGER_THREAD, { workerData: settings, execArgv: [] });
     const [message] = (await Promise.race([once(worker, 'message'), once(worker, 'exit')])) as [FromThread | number];
     if (typeof message === 'number' || !('ready' in message)) throw new Error('the ledger thread did not start');
     return new ThreadedLedger(worker, message.ready.eventSequence);
