@@ -6,7 +6,7 @@ const CYCLES = Number(process.env.TORTURE_CYCLES ?? 16);
 const SEED = Number(process.env.TORTURE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const IS_LONG = process.env.TORTURE_CYCLES !== undefined;
 
-const SHORT = { life: { ms: [100, 1_000], mostReplies: 120 }, paceMs: 1_800 } as const;
+const SHORT = { life: { ms: [100, 1_000], mostReplies: 120 }, paceMs: 1_500 } as const;
 const LONG = { life: { ms: [100, 1_500], mostReplies: 300 }, paceMs: 2_600 } as const;
 
 const TENANTS = [

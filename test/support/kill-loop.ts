@@ -15,6 +15,8 @@ const CAP = 5;
 
 /** Of the kills, so many come before the server listens. */
 const KILLS_DURING_START = 0.2;
+/** Before a start is over, on a machine that has other things to do as well. */
+const LONGEST_START_MS = 500;
 const LONGEST_LIFE_MS = 3_000;
 /** Where a machine is too busy to keep the pace, lives are shorter. */
 const HURRIED_LIFE_MS = [50, 400] as const;
@@ -112,7 +114,7 @@ export async function killLoop(options: KillLoopOptions): Promise<KillLoopReport
     const server = site.spawn();
     const isLate = performance.now() - startedAt > cycle * options.paceMs;
     const life = isLate ? { ms: HURRIED_LIFE_MS, mostReplies: HURRIED_REPLIES } : options.life;
-    if (random.chance(KILLS_DURING_START)) await sleep(random.upTo(700));
+    if (random.chance(KILLS_DURING_START)) await sleep(random.upTo(LONGEST_START_MS));
     else await live(server, random, told, life);
     if (!server.isRunning) told.wrong.push('a server has ended by itself');
     const wasReady = server.isReady;
