@@ -32,11 +32,21 @@ interface SentOperation {
   readonly variables?: unknown;
 }
 
+interface OpenPage {
+  readonly page: Page;
+  /** Whom it has asked. */
+  readonly hosts: ReadonlySet<string>;
+  /** What its policy has forbidden. */
+  readonly violations: readonly string[];
+}
+
 describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHROMIUM})`, () => {
   const app = fastify();
   const sent: SentOperation[] = [];
   let origin: string;
   let browser: Browser;
+  /** For the tests that leave no trace in it but the tab that is open: to load the editor takes seconds. */
+  let shared: OpenPage;
 
   beforeAll(async () => {
     await registerPlayground(app, { directory });
@@ -48,6 +58,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
     });
     origin = await app.listen({ host: '127.0.0.1', port: 0 });
     browser = await chromium.launch({ executablePath: CHROMIUM, args: [...QUIET, ...OFFLINE] });
+    shared = await open();
   });
   afterAll(async () => {
     await browser?.close();
@@ -55,7 +66,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
   });
 
   /** Opens the page, and notes every address it asks for and everything that its policy forbids. */
-  async function open(): Promise<{ page: Page; hosts: Set<string>; violations: string[] }> {
+  async function open(): Promise<OpenPage> {
     const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     const hosts = new Set<string>();
     const violations: string[] = [];
@@ -75,7 +86,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
   }
 
   it('shows an editor and a tab for each job, asks no other host and breaks no policy', async () => {
-    const { page, hosts, violations } = await open();
+    const { page, hosts, violations } = shared;
     const workers = () => page.workers().map((worker) => worker.url().replace(/.*\/|\.\w+\.js$/g, ''));
     await expect.poll(workers).toEqual(expect.arrayContaining(['graphql-worker', 'json-worker', 'editor-worker']));
 
@@ -84,7 +95,6 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
     expect(violations).toEqual([]);
     expect([...hosts]).toEqual(['127.0.0.1']);
-    await page.context().close();
   });
 
   it('opens the same tabs again after an edit and a reload, and keeps the address as it was', async () => {
@@ -110,7 +120,7 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
   }
 
   it('runs the tab that is clicked, with its variables', async () => {
-    const { page } = await open();
+    const { page } = shared;
     const clicked = ['OpenRefused', 'VerifyAuditTrail', 'OpenSession'];
     for (const name of clicked) {
       await run(page, name);
@@ -120,16 +130,14 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
     const wanted = clicked.map((name) => operations[names.indexOf(name)]!.variables);
     expect(sent.map(({ variables }) => variables ?? {})).toEqual(wanted);
     expect(await page.locator('.graphiql-tab-button').allInnerTexts()).toEqual(names);
-    await page.context().close();
   });
 
   it('subscribes over a socket to the same address', async () => {
-    const { page, violations } = await open();
+    const { page, violations } = shared;
     const socket = page.waitForEvent('websocket');
     await run(page, 'WatchSessions');
 
     expect((await socket).url()).toBe(`${origin.replace('http', 'ws')}/graphql`);
     expect(violations).toEqual([]);
-    await page.context().close();
   });
 });
