@@ -80,6 +80,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   'sandbox/': { types: ['cxone/wire.ts'] },
   'outbound/': {},
   'access/': { types: ['config.ts'] },
+  // Goes into browsers.
+  'client/': {},
   'errors.ts': {},
   'config.ts': { types: ['guest-session/'], values: ['setting-formats.ts'] },
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },
@@ -202,6 +204,13 @@ describe('the import rules of DESIGN §6', () => {
     const packages = imports.filter(({ from, isPackage }) => isPackage && part(from) === 'guest-session/');
 
     expect([...new Set(packages.map(({ to }) => to))].filter((to) => to !== 'uuid')).toEqual([]);
+  });
+
+  it('let a browser have client/ with nothing else: no package, no part of Node, no file of ours', () => {
+    const reached = [...valueClosure('client/resumable-session-events.ts', imports)];
+
+    expect(reached.length).toBeGreaterThan(1);
+    expect(reached.filter((to) => part(to) !== 'client/')).toEqual([]);
   });
 });
 
