@@ -1,4 +1,4 @@
-/** What can happen to a guest session. */
+/** What can happen to a guest session, or to the CRM's endpoint. */
 export type SessionEventType =
   | 'SESSION_REQUESTED'
   | 'SESSION_INITIATED'
@@ -8,7 +8,10 @@ export type SessionEventType =
   | 'SESSION_CRM_SYNC_FAILED'
   | 'SESSION_ENDED'
   | 'SESSION_EXPIRED'
-  | 'SESSION_RECONCILED';
+  | 'SESSION_RECONCILED'
+  | 'WEBHOOK_ENDPOINT_FAILING'
+  | 'WEBHOOK_ENDPOINT_DISABLED'
+  | 'WEBHOOK_ENDPOINT_RESUMED';
 
 /** An entry of the event log as it arrives: `SessionEvent` of `schema.graphql`, without its `session`. */
 export interface SessionEvent {
