@@ -1,14 +1,9 @@
 import { matchesFilter, type SessionEventFilter, type SessionEventRecord } from '../guest-session/session-event.js';
+import { type EventLogReader, type LogPage, SharedPages } from './shared-pages.js';
 
 /** How many of the newest events are kept in memory; a follower that is further behind reads the database. */
 const KEPT_EVENTS = 1_024;
 const BATCH_SIZE = 100;
-
-/** The committed log, as far as the stream needs it. */
-export interface EventLogReader {
-  /** Events after a sequence, oldest first, at most `limit` of those that match. */
-  eventsAfter(sequence: number, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]>;
-}
 
 /**
  * The lifecycle log as a live stream. The log itself is every subscriber's queue:
@@ -18,18 +13,18 @@ export interface EventLogReader {
  *     sequence, so nothing is missed and nothing comes twice;
  *  3. live: at the end it waits for the next commit.
  *
- * A follower is asked for an event only when its socket has taken the one before, so one that is slow, or stands still, costs
- * a cursor and at most one batch, however much happens meanwhile. It holds up nobody.
+ * A follower reads only when it is asked to, so one that is slow, or stands still, costs a cursor and at most one batch,
+ * however much happens meanwhile. It holds up nobody.
  */
 export class SessionEventStream {
-  readonly #log: EventLogReader;
+  readonly #pages: SharedPages;
   readonly #followers = new Set<Follower>();
   #kept: SessionEventRecord[] = [];
   #head: number;
 
   /** @param head sequence of the newest committed event */
   constructor(log: EventLogReader, head: number) {
-    this.#log = log;
+    this.#pages = new SharedPages(log, BATCH_SIZE);
     this.#head = head;
   }
 
@@ -45,17 +40,18 @@ export class SessionEventStream {
   /** Takes in what was committed, in commit order. */
   publish(events: readonly SessionEventRecord[]): void {
     if (events.length === 0) return;
-    this.#kept.push(...events);
+    for (const event of events) this.#kept.push(event);
     if (this.#kept.length > 2 * KEPT_EVENTS) this.#kept = this.#kept.slice(-KEPT_EVENTS);
     this.#head = events.at(-1)?.sequence ?? this.#head;
-    for (const follower of this.#followers) follower.wake();
+    for (const follower of this.#followers) follower.tell(events);
   }
 
   /** @param after sequence to go on from; without it, from now */
-  follow(filter: SessionEventFilter, after = this.#head): AsyncIterableIterator<SessionEventRecord> {
+  follow(filter: SessionEventFilter, after = this.#head): Follower {
     const follower = new Follower(
       after,
       (sequence) => this.#read(sequence, filter),
+      (event) => matchesFilter(event, filter),
       () => this.#followers.delete(follower),
     );
     this.#followers.add(follower);
@@ -67,73 +63,117 @@ export class SessionEventStream {
     await Promise.all([...this.#followers].map((follower) => follower.return()));
   }
 
-  async #read(after: number, filter: SessionEventFilter): Promise<Batch> {
-    const head = this.#head;
-    const oldestKept = this.#kept[0]?.sequence ?? head + 1;
-    if (after + 1 >= oldestKept) {
-      const start = after + 1 - oldestKept;
-      const next = this.#kept.slice(start, start + BATCH_SIZE);
-      return { events: next.filter((event) => matchesFilter(event, filter)), cursor: after + next.length };
+  #read(after: number, filter: SessionEventFilter): LogPage | Promise<LogPage> {
+    const oldestKept = this.#kept[0]?.sequence ?? this.#head + 1;
+    if (after + 1 < oldestKept) return this.#pages.read(after, filter, this.#head);
+    const events: SessionEventRecord[] = [];
+    let cursor = after;
+    for (let next = after + 1 - oldestKept; next < this.#kept.length && events.length < BATCH_SIZE; next += 1) {
+      const event = this.#kept[next]!;
+      if (matchesFilter(event, filter)) events.push(event);
+      cursor = event.sequence;
     }
-    const events = await this.#log.eventsAfter(after, filter, BATCH_SIZE);
-    // A page that is not full has seen all that was committed when it was asked for.
-    const cursor = events.length < BATCH_SIZE ? Math.max(head, events.at(-1)?.sequence ?? 0) : events.at(-1)!.sequence;
     return { events, cursor };
   }
 }
 
-interface Batch {
-  readonly events: SessionEventRecord[];
-  /** Up to where the log has been read. */
-  readonly cursor: number;
+/** Who wants to know when a follower has something to read. */
+export interface FollowerListener {
+  /** After each commit. @param events all of them, also those that the follower does not want */
+  onCommit(events: readonly SessionEventRecord[]): void;
+  onEnd(): void;
 }
 
-/** One subscription: a cursor. Written by hand because a generator cannot be ended while it waits. */
-class Follower implements AsyncIterableIterator<SessionEventRecord> {
-  readonly #read: (after: number) => Promise<Batch>;
-  readonly #onEnd: () => void;
+/**
+ * One subscription: a cursor. It is read in batches by whoever listens to it, or one by one as an iterator, which is what
+ * GraphQL wants of the source of a subscription. (The iterator is written by hand because a generator cannot be ended while
+ * it waits.)
+ */
+export class Follower implements AsyncIterableIterator<SessionEventRecord> {
+  readonly #read: (after: number) => LogPage | Promise<LogPage>;
+  readonly #wants: (event: SessionEventRecord) => boolean;
+  readonly #forget: () => void;
+  #listener: FollowerListener | null = null;
   #cursor: number;
   #batch: SessionEventRecord[] = [];
   #isEnded = false;
   #wakeUp: (() => void) | null = null;
 
-  constructor(cursor: number, read: (after: number) => Promise<Batch>, onEnd: () => void) {
+  constructor(
+    cursor: number,
+    read: (after: number) => LogPage | Promise<LogPage>,
+    wants: (event: SessionEventRecord) => boolean,
+    forget: () => void,
+  ) {
     this.#cursor = cursor;
     this.#read = read;
-    this.#onEnd = onEnd;
+    this.#wants = wants;
+    this.#forget = forget;
   }
 
-  wake(): void {
-    this.#wakeUp?.();
-    this.#wakeUp = null;
+  /** There is one listener. */
+  listen(listener: FollowerListener): void {
+    this.#listener = listener;
+    if (this.#isEnded) listener.onEnd();
+  }
+
+  tell(events: readonly SessionEventRecord[]): void {
+    this.#wake();
+    this.#listener?.onCommit(events);
+  }
+
+  /** Whether it is one of those that the subscriber has asked for. */
+  wants(event: SessionEventRecord): boolean {
+    return this.#wants(event);
+  }
+
+  /**
+   * The next events that match, in order, and goes on behind them. An empty array: there are no more, `onCommit` tells when
+   * there are. A promise: the database has to be asked; after it, whatever it gives, read on. Not to be called before it is
+   * settled.
+   */
+  read(): readonly SessionEventRecord[] | Promise<readonly SessionEventRecord[]> {
+    const page = this.#read(this.#cursor);
+    return page instanceof Promise ? page.then((read) => this.#advance(read)) : this.#advance(page);
+  }
+
+  #advance({ events, cursor }: LogPage): readonly SessionEventRecord[] {
+    this.#cursor = cursor;
+    return events;
   }
 
   async next(): Promise<IteratorResult<SessionEventRecord>> {
     while (!this.#isEnded) {
       const value = this.#batch.shift();
       if (value) return { value, done: false };
-      // From before the look, so that what is published while it is under way wakes too.
-      const woken = new Promise<void>((resolve) => {
-        this.#wakeUp = resolve;
-      });
-      const { events, cursor } = await this.#read(this.#cursor);
-      const isAtEnd = cursor === this.#cursor;
-      this.#batch = events;
-      this.#cursor = cursor;
-      if (isAtEnd) await woken;
+      const read = this.read();
+      if (read instanceof Promise || read.length > 0) this.#batch = [...(await read)];
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wakeUp = resolve;
+        });
+      }
     }
     return { value: undefined, done: true };
   }
 
   async return(): Promise<IteratorResult<SessionEventRecord>> {
-    this.#isEnded = true;
-    this.#batch = [];
-    this.wake();
-    this.#onEnd();
+    if (!this.#isEnded) {
+      this.#isEnded = true;
+      this.#batch = [];
+      this.#forget();
+      this.#wake();
+      this.#listener?.onEnd();
+    }
     return { value: undefined, done: true };
   }
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  #wake(): void {
+    this.#wakeUp?.();
+    this.#wakeUp = null;
   }
 }

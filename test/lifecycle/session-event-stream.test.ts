@@ -6,7 +6,8 @@ import type {
   SessionEventRecord,
   SessionEventType,
 } from '../../src/guest-session/session-event.js';
-import { type EventLogReader, SessionEventStream } from '../../src/lifecycle/session-event-stream.js';
+import { SessionEventStream } from '../../src/lifecycle/session-event-stream.js';
+import type { EventLogReader } from '../../src/lifecycle/shared-pages.js';
 import { EventReader } from '../../src/store/event-reader.js';
 import { type Books, openBooks, someEvent } from '../store/ledger.js';
 import { eventually } from '../support/eventually.js';
