@@ -272,7 +272,15 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       }),
     );
     teardown.use(
-      attachSubscriptions(server.app.server, { path: GRAPHQL_PATH, schema, services, authenticate, acceptsHost, log }),
+      attachSubscriptions(server.app.server, {
+        path: GRAPHQL_PATH,
+        schema,
+        services,
+        maxBufferedEvents: config.stream.maxBufferedEvents,
+        authenticate,
+        acceptsHost,
+        log,
+      }),
     );
     teardown.defer(() => server.stopListening());
     return {

@@ -78,6 +78,10 @@ export interface Config {
   readonly createDeadlineMs: number;
   /** How long events are kept. */
   readonly eventRetentionDays: number;
+  readonly stream: {
+    /** How many events a subscriber may leave unread while its socket takes nothing. */
+    readonly maxBufferedEvents: number;
+  };
   /** How long an idempotency key is remembered. */
   readonly idempotencyTtlHours: number;
   /** For tests: where the process dies. */
@@ -166,6 +170,7 @@ const environment = z.object({
   MAX_CONCURRENT_SESSIONS: whole(1, 1000).default(5),
   EVENT_RETENTION_DAYS: days.default(30),
   IDEMPOTENCY_TTL_HOURS: hours.default(24),
+  STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
   API_KEYS: apiKeys.optional(),
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
@@ -269,6 +274,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       maxConcurrentSessions: env.MAX_CONCURRENT_SESSIONS,
       createDeadlineMs: env.CREATE_DEADLINE_MS,
       eventRetentionDays: env.EVENT_RETENTION_DAYS,
+      stream: { maxBufferedEvents: env.STREAM_MAX_BUFFERED },
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],

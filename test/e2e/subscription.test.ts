@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { DatabaseSync } from '@photostructure/sqlite';
 import type { Client, ExecutionResult, FormattedExecutionResult } from 'graphql-ws';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { API_KEYS } from '../http/server.js';
+import { bytesWaiting } from '../support/bytes-waiting.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, type Network, open, SEED_INPUT, startNetwork } from '../support/network.js';
 
@@ -128,6 +129,18 @@ describe('a subscription', () => {
         session: { id, status: expect.stringMatching(/PENDING|ACTIVE/) },
       };
     }
+  });
+
+  it('that begins with now can go on from the cursor of the acknowledgement', async () => {
+    const network = await startNetwork();
+    const raw = await letIn(network);
+    const { payload } = await raw.receives('connection_ack');
+    await open(network);
+    const { eventCursor } = payload as { eventCursor: string };
+
+    const heard = listen(network.socket(), { after: eventCursor });
+    await heard.hears(2);
+    expect(heard.types().slice(0, 2)).toEqual(['SESSION_REQUESTED', 'SESSION_INITIATED']);
   });
 
   it('begins with now where no cursor is given', async () => {
@@ -405,16 +418,14 @@ describe('a subscriber that stands still', () => {
   }
 
   /** What the server holds for its sockets, in bytes. */
-  function bytesWaiting(network: Network): number {
-    const port = Number(new URL(network.app.url).port);
-    const handles = (process as unknown as { _getActiveHandles(): unknown[] })._getActiveHandles();
-    const sockets = handles.filter((handle) => handle instanceof Socket && handle.localPort === port) as Socket[];
+  function bytesHeld(network: Network): number {
+    const sockets = bytesWaiting(Number(new URL(network.app.url).port));
     expect(sockets.length).toBeGreaterThan(0);
-    return sockets.reduce((sum, socket) => sum + socket.writableLength, 0);
+    return sockets.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   it('holds up nobody and costs next to nothing while 3,000 events pass, and hears all of them later', async () => {
-    const network = await startNetwork();
+    const network = await startNetwork({ env: { STREAM_MAX_BUFFERED: '3000' } });
     const stalled = await stall(network);
     const live = listen(network.socket());
     await followed(network, 2);
@@ -423,7 +434,7 @@ describe('a subscriber that stands still', () => {
 
     const events = await eventually(() => live.events.length >= 3_000 && live.events, 15_000);
     expect(new Set(events.map(({ cursor }) => cursor)).size).toBe(3_000);
-    expect(bytesWaiting(network)).toBeLessThan(100_000);
+    expect(bytesHeld(network)).toBeLessThan(100_000);
     expect((await open(network)).userErrors).toEqual([]);
 
     stalled.tcp.resume();
@@ -432,11 +443,24 @@ describe('a subscriber that stands still', () => {
     expect(heard()).toHaveLength(3_003);
   });
 
+  it('is closed when it has left more unread than it may', async () => {
+    const network = await startNetwork({ env: { STREAM_MAX_BUFFERED: '100' } });
+    const stalled = await stall(network);
+    await happen(network, 1_500);
+    await followed(network, 0);
+
+    stalled.tcp.resume();
+    expect(await stalled.closes()).toEqual({
+      code: 4429,
+      reason: 'Too many unread events: subscribe again after your last cursor',
+    });
+  });
+
   it('does not hold up the shutdown', async () => {
     const network = await startNetwork();
     await stall(network);
     await happen(network, 2_000);
-    await eventually(() => bytesWaiting(network) > 0);
+    await eventually(() => bytesHeld(network) > 0);
 
     const began = performance.now();
     await network.app[Symbol.asyncDispose]();
