@@ -31,11 +31,12 @@ export class Helper {
    *
    * @param {string} file
    * @param {string[]} [args]
+   * @param {string[]} [execArgv] Node's own
    */
-  static async start(file, args = []) {
+  static async start(file, args = [], execArgv = []) {
     const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
     // 'advanced' carries typed arrays: latencies by the ten thousand.
-    const child = fork(path, args, { env: bareEnvironment(), execArgv: [], serialization: 'advanced' });
+    const child = fork(path, args, { env: bareEnvironment(), execArgv, serialization: 'advanced' });
     const greeted = once(child, 'message').then(([{ greeting }]) => greeting);
     const ended = once(child, 'exit').then(([code, signal]) => {
       throw new Error(`${file} ended before it was ready (${signal ?? code})`);
