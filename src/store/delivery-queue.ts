@@ -3,6 +3,7 @@ import { webhookBody } from '../crm/webhook-body.js';
 import { type SessionEventRecord, WEBHOOK_EVENT_TYPES } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { isEndpointDisabled } from './webhook-endpoint.js';
 
 /** How long a worker may be silent about a delivery before it is due again: longer than a wait and a try (CRM_TIMEOUT_MS). */
 const LEASE_MS = 60_000;
@@ -92,11 +93,12 @@ export function queueAgain(
   );
 }
 
-/** Claims deliveries that are due, the longest waiting first. */
+/** Claims deliveries that are due, the longest waiting first; none while the endpoint is disabled. */
 export function claimDeliveries(
   { db }: LedgerTransaction,
   { limit, now }: { readonly limit: number; readonly now: Date },
 ): ClaimedDelivery[] {
+  if (isEndpointDisabled(db)) return []; // since it was last looked
   const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE ${IS_DUE} ORDER BY "nextAttemptAt" LIMIT ?`;
   const due = db.all<Unclaimed>(sql, now, limit);
   return due.flatMap((delivery) => {

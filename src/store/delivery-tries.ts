@@ -1,7 +1,13 @@
 import { type ClaimedDelivery, queueNext } from './delivery-queue.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, subjectOf, tellOfSession } from './session-row.js';
-import { disableEndpoint, type EndpointNews, endpointFailed, endpointRow, endpointTook } from './webhook-endpoint.js';
+import {
+  disableEndpoint,
+  type EndpointNews,
+  endpointFailed,
+  endpointTook,
+  isEndpointDisabled,
+} from './webhook-endpoint.js';
 
 /** One try, and what comes of it. */
 export interface DeliveryTry {
@@ -18,6 +24,14 @@ export interface DeliveryTry {
     | { readonly is: 'GONE' };
 }
 
+/** A try of a claimed delivery, to be written down. */
+interface Tried {
+  readonly delivery: Pick<ClaimedDelivery, 'sequence' | 'id' | 'requestId' | 'eventType' | 'attempts' | 'leaseToken'>;
+  readonly attempt: DeliveryTry;
+  readonly disableAfterMs: number;
+  readonly now: Date;
+}
+
 /** What was written down of a try. */
 export interface TryRecord {
   /** What became known of the endpoint by it; null where nothing new. */
@@ -28,15 +42,7 @@ export interface TryRecord {
  * Writes down how a try went, and what follows for the session and for the endpoint.
  * @returns null when another worker has taken the delivery over: then nothing is written
  */
-export function recordTry(
-  transaction: LedgerTransaction,
-  tried: {
-    readonly delivery: Pick<ClaimedDelivery, 'sequence' | 'id' | 'requestId' | 'eventType' | 'attempts' | 'leaseToken'>;
-    readonly attempt: DeliveryTry;
-    readonly disableAfterMs: number;
-    readonly now: Date;
-  },
-): TryRecord | null {
+export function recordTry(transaction: LedgerTransaction, tried: Tried): TryRecord | null {
   const { delivery, attempt, disableAfterMs, now } = tried;
   const { verdict, statusCode, error, startedAt, durationMs } = attempt;
   const number = delivery.attempts + 1;
@@ -55,17 +61,26 @@ export function recordTry(
   );
   if (isOurs === 0) return null;
   transaction.insert('WebhookAttempt', { deliveryId: delivery.id, number, startedAt, durationMs, statusCode, error });
-  if (!retriesAt) {
-    conclude(transaction, delivery, error, now);
-    queueNext(transaction, delivery.requestId, now, true);
-  }
+  if (!retriesAt) conclude(transaction, delivery, error, now);
+  const endpoint = judgeEndpoint(transaction, tried);
+  // To one that is disabled by this very try the next one is not sent.
+  if (!retriesAt) queueNext(transaction, delivery.requestId, now, !isEndpointDisabled(transaction.db));
+  return { endpoint };
+}
+
+/** What a try tells of the endpoint. */
+function judgeEndpoint(
+  transaction: LedgerTransaction,
+  { delivery, attempt, disableAfterMs, now }: Tried,
+): EndpointNews | null {
+  const { error, verdict } = attempt;
   if (error === null) {
     endpointTook(transaction);
-    return { endpoint: null };
+    return null;
   }
   const trouble = { requestId: delivery.requestId, error, now };
-  if (verdict.is === 'GONE') return { endpoint: disableEndpoint(transaction, trouble) };
-  return { endpoint: endpointFailed(transaction, trouble, disableAfterMs) };
+  if (verdict.is === 'GONE') return disableEndpoint(transaction, trouble);
+  return endpointFailed(transaction, trouble, disableAfterMs);
 }
 
 /** What is not sent because the endpoint is disabled dies of that; {@link resumeEndpoint} brings it back. @returns how many did */
@@ -73,8 +88,7 @@ export function buryDeliveries(
   transaction: LedgerTransaction,
   { limit, now }: { readonly limit: number; readonly now: Date },
 ): number {
-  // It may have been resumed by now, and what was revived must live.
-  if (endpointRow(transaction.db)?.status !== 'DISABLED') return 0;
+  if (!isEndpointDisabled(transaction.db)) return 0; // it was resumed just now
   const waiting = transaction.db.all<Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>>(
     `SELECT "sequence", "requestId", "eventType" FROM "WebhookDelivery"
        WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NULL ORDER BY "nextAttemptAt" LIMIT ?`,

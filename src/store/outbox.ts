@@ -5,7 +5,7 @@ import type { DeliveryStatus } from './delivery-status.js';
 import type { DeliveryTry, TryRecord } from './delivery-tries.js';
 import type { Ledger } from './ledger.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { endpointRow } from './webhook-endpoint.js';
+import { isEndpointDisabled } from './webhook-endpoint.js';
 
 /** Deliveries that one commit replays. */
 const REPLAY_BATCH_SIZE = 200;
@@ -44,7 +44,7 @@ export class Outbox {
     return this.#ledger.execute('releaseAbandonedDeliveries', { now: this.#now() });
   }
 
-  /** Claims deliveries that are due, the longest waiting first. */
+  /** Claims deliveries that are due, the longest waiting first; none while the endpoint is disabled. */
   async claimDue(limit: number): Promise<ClaimedDelivery[]> {
     const now = this.#now();
     const isAnyDue = this.#reader.get(`SELECT 1 FROM "WebhookDelivery" WHERE ${IS_DUE} LIMIT 1`, now);
@@ -69,7 +69,7 @@ export class Outbox {
 
   /** Whether nothing may be sent. */
   get isEndpointDisabled(): boolean {
-    return endpointRow(this.#reader)?.status === 'DISABLED';
+    return isEndpointDisabled(this.#reader);
   }
 
   /** Gives up at most `limit` deliveries that wait for a disabled endpoint. @returns how many */

@@ -33,6 +33,9 @@ export const endpointRow = (db: SqliteConnection): EndpointRow | undefined =>
     'SELECT "urlHash", "status", "failingSince", "warnedPercent", "disabledAt" FROM "WebhookEndpoint" WHERE "id" = 1',
   );
 
+/** Whether nothing may be sent. */
+export const isEndpointDisabled = (db: SqliteConnection): boolean => endpointRow(db)?.status === 'DISABLED';
+
 /** The CRM has taken a webhook: whatever failed before is over. */
 export function endpointTook({ db }: LedgerTransaction): void {
   if (endpointRow(db)?.failingSince == null) return;
