@@ -43,7 +43,7 @@ export interface TryRecord {
  * @returns null when another worker has taken the delivery over: then nothing is written
  */
 export function recordTry(transaction: LedgerTransaction, tried: Tried): TryRecord | null {
-  const { delivery, attempt, disableAfterMs, now } = tried;
+  const { delivery, attempt, now } = tried;
   const { verdict, statusCode, error, startedAt, durationMs } = attempt;
   const number = delivery.attempts + 1;
   const retriesAt = verdict.is === 'RETRY' ? verdict.at : null;

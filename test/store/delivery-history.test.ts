@@ -82,7 +82,7 @@ class History {
         this.#told.push((await tell(this.books, this.#sessions[step.session], step.type)).id);
         break;
       case 'claim':
-        this.#handOut(await outbox.claimDue(step.limit));
+        await this.#claim(step.limit);
         break;
       case 'record':
         await this.#record(pick(this.#claims, step.claim), step.how);
@@ -101,7 +101,7 @@ class History {
         await outbox.replayAll({ status: step.status, since: new Date(0), until: new Date(8e15) }, 'tester');
         break;
       case 'bury':
-        await outbox.bury(step.limit);
+        await this.#bury(step.limit);
         break;
       case 'resume':
         await outbox.resumeEndpoint('tester');
@@ -126,6 +126,19 @@ class History {
     // A lease that has run out may have been taken away, or not yet.
     if (!isCurrent || claim.leasedUntil > now) expect({ how, isWritten }).toEqual({ how, isWritten: isCurrent });
     if (isCurrent) this.#current.delete(claim.id);
+  }
+
+  async #claim(limit: number): Promise<void> {
+    const isDisabled = this.outbox.isEndpointDisabled;
+    const claims = await this.outbox.claimDue(limit);
+    if (isDisabled) expect(claims).toEqual([]);
+    this.#handOut(claims);
+  }
+
+  async #bury(limit: number): Promise<void> {
+    const isDisabled = this.outbox.isEndpointDisabled;
+    const buried = await this.outbox.bury(limit);
+    if (!isDisabled) expect(buried).toBe(0);
   }
 
   #handOut(claims: readonly ClaimedDelivery[]): void {
@@ -208,6 +221,6 @@ it('whatever happens to webhooks, one has them at a time, those of a session com
       await history.comeToRest();
       history.expectNothingLost();
     }),
-    { numRuns: 600 },
+    { numRuns: 40 },
   );
 });

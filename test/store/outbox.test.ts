@@ -1,20 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import type { ClaimedDelivery } from '../../src/store/delivery-queue.js';
-import type { DeliveryTry } from '../../src/store/delivery-tries.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
+import { DEAD, DELIVERED, eventTypesIn, RETRY_NOW, retryAt } from './deliveries.js';
 import { type Books, commitsInWal, openBooks, openSession, someEvent } from './ledger.js';
-
-const tried = (verdict: DeliveryTry['verdict'], error: string | null = null): DeliveryTry => ({
-  startedAt: new Date(),
-  durationMs: 12.5,
-  statusCode: error === null ? 200 : 503,
-  error,
-  verdict,
-});
-const DELIVERED = tried({ is: 'DELIVERED' });
-const DEAD = tried({ is: 'DEAD' }, 'status 503');
-const RETRY_NOW = tried({ is: 'RETRY', at: new Date(0) }, 'status 503');
 
 /** Books in which one session was opened, and its delivery as the process that opened it got it. */
 async function oneDelivery() {
@@ -27,8 +16,6 @@ async function oneDelivery() {
 
 const deliveryIn = (books: Books) => books.outside.get<Record<string, unknown>>('SELECT * FROM "WebhookDelivery"');
 const makeDue = (books: Books) => books.db.run('UPDATE "WebhookDelivery" SET "nextAttemptAt" = 0');
-const eventTypes = (books: Books) =>
-  books.outside.all<{ type: string }>('SELECT "type" FROM "SessionEvent" ORDER BY "sequence"').map(({ type }) => type);
 const crmSyncIn = (books: Books) =>
   books.outside.get<{ crmSync: string }>('SELECT "crmSync" FROM "GuestSession"')?.crmSync;
 
@@ -116,7 +103,7 @@ describe('a worker whose delivery another has taken over', () => {
     const { books, delivery } = await oneDelivery();
     const outcomes = await Promise.all([books.outbox.record(delivery, DEAD), books.outbox.record(delivery, DELIVERED)]);
     expect(outcomes).toEqual([{ endpoint: null }, null]);
-    expect(eventTypes(books)).toEqual(['SESSION_REQUESTED', 'SESSION_INITIATED', 'SESSION_CRM_SYNC_FAILED']);
+    expect(eventTypesIn(books)).toEqual(['SESSION_REQUESTED', 'SESSION_INITIATED', 'SESSION_CRM_SYNC_FAILED']);
   });
 });
 
@@ -130,7 +117,7 @@ describe('what a process has left behind', () => {
 
   it('does not make retries due earlier that wait for their time, nor wake the dead', async () => {
     const { books, delivery } = await oneDelivery();
-    await books.outbox.record(delivery, tried({ is: 'RETRY', at: new Date(Date.now() + 60_000) }, 'status 503'));
+    await books.outbox.record(delivery, retryAt(new Date(Date.now() + 60_000)));
     await openSession(books);
     const second = books.outside.get<ClaimedDelivery>('SELECT * FROM "WebhookDelivery" WHERE "id" <> ?', delivery.id)!;
     await books.outbox.record(second, DEAD);
@@ -152,7 +139,7 @@ describe('a try', () => {
   it('that failed is kept, and is due again at its time', async () => {
     const { books, delivery } = await oneDelivery();
     const at = new Date(Date.now() + 60_000);
-    expect(await books.outbox.record(delivery, tried({ is: 'RETRY', at }, 'status 503'))).not.toBeNull();
+    expect(await books.outbox.record(delivery, retryAt(at))).not.toBeNull();
     expect(deliveryIn(books)).toMatchObject({
       status: 'PENDING',
       attempts: 1,
@@ -164,7 +151,7 @@ describe('a try', () => {
     expect(books.outside.all('SELECT * FROM "WebhookAttempt"')).toMatchObject([
       { deliveryId: delivery.id, number: 1, statusCode: 503, error: 'status 503', durationMs: 12.5 },
     ]);
-    expect([crmSyncIn(books), eventTypes(books).length, books.count('AuditEntry')]).toEqual(['PENDING', 2, 1]);
+    expect([crmSyncIn(books), eventTypesIn(books).length, books.count('AuditEntry')]).toEqual(['PENDING', 2, 1]);
   });
 
   it('that succeeded concludes the matter: session, event, audit entry and metrics in one commit', async () => {
@@ -220,7 +207,7 @@ describe('a try', () => {
       concludedAt: expect.any(Number),
     });
     expect(crmSyncIn(books)).toBe('FAILED');
-    expect(eventTypes(books).at(-1)).toBe('SESSION_CRM_SYNC_FAILED');
+    expect(eventTypesIn(books).at(-1)).toBe('SESSION_CRM_SYNC_FAILED');
     expect(books.outside.get('SELECT * FROM "SessionEvent" WHERE "sequence" = 3')).toMatchObject({
       reason: 'status 503',
       requestId,
@@ -250,6 +237,6 @@ describe('a try', () => {
     };
     const delivery = await books.writer.submit(enqueue);
     expect(await books.outbox.record(delivery, DELIVERED)).not.toBeNull();
-    expect(eventTypes(books)).toEqual(['SESSION_INITIATED', 'SESSION_CRM_SYNCED']);
+    expect(eventTypesIn(books)).toEqual(['SESSION_INITIATED', 'SESSION_CRM_SYNCED']);
   });
 });
