@@ -83,7 +83,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   // Goes into browsers.
   'client/': {},
   'errors.ts': {},
-  'config.ts': { types: ['guest-session/'], values: ['setting-formats.ts'] },
+  'config.ts': { types: ['guest-session/'], values: ['setting-formats.ts', 'secrets.ts'] },
+  'secrets.ts': {},
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },
   'paths.ts': {},
   'teardown.ts': {},
