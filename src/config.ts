@@ -79,7 +79,7 @@ export interface Config {
   /** How long events are kept. */
   readonly eventRetentionDays: number;
   readonly stream: {
-    /** How many events a subscriber may leave unread while its socket takes nothing. */
+    /** How many new events may wait for a subscriber whose socket takes nothing. */
     readonly maxBufferedEvents: number;
   };
   /** How long an idempotency key is remembered. */

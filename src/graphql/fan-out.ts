@@ -9,7 +9,7 @@ import type { SubscriptionSocket } from './subscription-socket.js';
 export interface FanOutOptions {
   /** What the public sees of an error. */
   readonly format: FormatError;
-  /** How many events that match may be committed while a subscriber's socket takes nothing. */
+  /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
 }
 

@@ -24,7 +24,7 @@ export interface PumpOptions {
   readonly execution: SharedExecution;
   readonly socket: SubscriptionSocket;
   readonly slices: Slices;
-  /** How many events may be committed while the socket takes nothing. */
+  /** How many events that match may wait for a socket that takes nothing. */
   readonly maxBufferedEvents: number;
   onEnd(): void;
 }
@@ -45,11 +45,14 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   #next = 0;
   /** Of the next event, where it had to be waited for. */
   #payload: string | null = null;
-  /** Committed since the socket last took something. */
+  /** Where the log ended when it began: what came before is replayed, and not held against it. */
+  readonly #began: number;
+  /** Those that came since, and were not written yet. */
   #unreadEvents = 0;
 
   constructor(options: PumpOptions) {
     this.#options = options;
+    this.#began = options.follower.head;
     this.#head = `{"id":${JSON.stringify(options.id)},"type":"next","payload":`;
     this.#end = new Promise((resolve, reject) => {
       this.#resolveEnd = resolve;
@@ -67,15 +70,19 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   }
 
   onCommit(events: readonly SessionEventRecord[]): void {
-    if (this.#state === 'idle') this.#queue();
-    if (this.#state !== 'blocked') return;
-    const { follower, maxBufferedEvents, socket } = this.#options;
+    const { follower } = this.#options;
     for (const event of events) if (follower.wants(event)) this.#unreadEvents += 1;
+    if (this.#state === 'idle') this.#queue();
+    if (this.#state === 'blocked') this.#complain();
+  }
+
+  /** A burst may be all there is: so it is looked when the socket becomes full, and with every commit while it is. */
+  #complain(): void {
+    const { maxBufferedEvents, socket } = this.#options;
     if (this.#unreadEvents > maxBufferedEvents) socket.accuse();
   }
 
   onTaken(): void {
-    this.#unreadEvents = 0;
     if (this.#state === 'blocked') this.#queue();
   }
 
@@ -92,6 +99,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
       for (let written = 0; written < MAX_EVENTS_PER_TURN; written += 1) {
         if (socket.isFull()) {
           this.#state = 'blocked';
+          this.#complain();
           return;
         }
         if (this.#next === this.#events.length && !this.#readOn()) return;
@@ -101,6 +109,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
           return;
         }
         socket.write(`${this.#head}${payload}}`);
+        if (this.#events[this.#next]!.sequence > this.#began) this.#unreadEvents -= 1;
         this.#payload = null;
         this.#next += 1;
       }

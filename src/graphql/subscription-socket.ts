@@ -8,7 +8,7 @@ const MAX_BUFFERED_BYTES = 1_000_000;
 /** The kernel buffers megabytes, and tells of what the client takes in large steps. A ping among the events tells sooner. */
 const CHARS_PER_PING = 32 * 1024;
 /** Who takes nothing for so long does not read. It must be given a chance also when all comes in one burst. */
-const STALL_MS = 1_000;
+const STALL_MS = 2_000;
 const KEEP_ALIVE_MS = 15_000;
 /** "Too many requests" among the codes of applications. */
 const TOO_MANY_UNREAD = 4429;

@@ -21,7 +21,7 @@ export interface SubscriptionServerOptions {
   readonly path: string;
   readonly schema: GraphQLSchema;
   readonly services: Services;
-  /** How many events that match may be committed while a subscriber's socket takes nothing. */
+  /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
   authenticate(authorization: string | undefined): KnownCaller;

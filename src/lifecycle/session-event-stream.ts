@@ -53,6 +53,7 @@ export class SessionEventStream {
       (sequence) => this.#read(sequence, filter),
       (event) => matchesFilter(event, filter),
       () => this.#followers.delete(follower),
+      this.#head,
     );
     this.#followers.add(follower);
     return follower;
@@ -104,6 +105,8 @@ export class Follower implements AsyncIterableIterator<SessionEventRecord> {
     read: (after: number) => LogPage | Promise<LogPage>,
     wants: (event: SessionEventRecord) => boolean,
     forget: () => void,
+    /** Where the log ended when it began. */
+    readonly head: number,
   ) {
     this.#cursor = cursor;
     this.#read = read;

@@ -33,29 +33,29 @@ async function commit(server: Server, count: number, guestId = 'guest-1'): Promi
 
 describe('a subscriber that reads nothing', () => {
   it('is closed when too much has happened that it has asked for, and goes on after its cursor', async () => {
-    const server = await startStreamServer({ maxBufferedEvents: 100 });
+    const server = await startStreamServer({ maxBufferedEvents: 650 });
     const stalled = await follow(server, LARGE);
     const other = await follow(server, LARGE, { guestId: 'somebody else' });
     const live = await follow(server, SMALL);
     for (const { tcp } of [stalled, other]) tcp.pause();
-    server.commit(800, { guestId: 'somebody else', requestId: REQUEST_ID });
+    server.commit(600, { guestId: 'somebody else', requestId: REQUEST_ID });
     await eventually(() => bytesWaiting(server.port).filter((bytes) => bytes > 64 * 1024).length === 2);
     // Both stand still now. What follows only one of them has asked for.
-    await commit(server, 200);
+    await commit(server, 500);
 
-    await eventually(() => live.heard().length === 1_000);
-    expect(live.heard()).toEqual(upTo(1_000));
+    await eventually(() => live.heard().length === 1_100);
+    expect(live.heard()).toEqual(upTo(1_100));
     await eventually(() => server.stream.followerCount === 2); // the server has let go of it
     stalled.tcp.resume();
     expect(await stalled.closes()).toEqual(CLOSED);
-    expect(stalled.heard().length).toBeLessThan(1_000);
+    expect(stalled.heard().length).toBeLessThan(1_100);
     const again = await follow(server, LARGE, { after: stalled.lastCursor() });
-    await eventually(() => again.heard().at(-1) === 1_000);
-    expect([...stalled.heard(), ...again.heard()]).toEqual(upTo(1_000));
+    await eventually(() => again.heard().at(-1) === 1_100);
+    expect([...stalled.heard(), ...again.heard()]).toEqual(upTo(1_100));
 
     expect(other.isOpen).toBe(true);
     other.tcp.resume();
-    await eventually(() => other.heard().length === 800);
+    await eventually(() => other.heard().length === 600);
   });
 
   it('costs next to nothing, and no other an event, even if there are many', async () => {
