@@ -39,6 +39,8 @@ export class OutboxWorker implements AsyncDisposable {
   readonly #waiting: ClaimedDelivery[] = [];
   readonly #unfinished = new Set<Promise<unknown>>();
   #posting = 0;
+  /** Answers being written down that say that the endpoint is gone. */
+  #goneAnswers = 0;
   #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
@@ -89,8 +91,10 @@ export class OutboxWorker implements AsyncDisposable {
   async #poll(): Promise<void> {
     try {
       this.#isDisabled = this.#outbox.isEndpointDisabled;
+      if (this.#isDisabled) this.#handBack(this.#waiting.splice(0)); // claimed while it was being disabled
       const work = () => (this.#isDisabled ? this.#outbox.bury(POLL_BATCH) : this.#claim());
       while ((await work()) === POLL_BATCH && !this.#isStopping);
+      this.#fill();
     } catch (error) {
       this.#log.error({ err: error }, 'the outbox could not be read');
     }
@@ -105,6 +109,7 @@ export class OutboxWorker implements AsyncDisposable {
   }
 
   #fill(): void {
+    if (this.#isDisabled || this.#goneAnswers > 0) return;
     while (this.#posting < this.#settings.concurrency && !this.#isStopping) {
       const delivery = this.#waiting.shift();
       if (!delivery) return;
@@ -125,10 +130,12 @@ export class OutboxWorker implements AsyncDisposable {
   async #deliver(delivery: ClaimedDelivery): Promise<void> {
     this.#posting += 1;
     const posted = await this.#webhook.post(delivery.id, delivery.body);
+    const verdict = this.#judge(posted, delivery.failures + 1);
+    const isGone = verdict.is === 'GONE';
+    if (isGone) this.#goneAnswers += 1;
     // The place is free for the next POST while this one is being written down.
     this.#posting -= 1;
     this.#fill();
-    const verdict = this.#judge(posted, delivery.failures + 1);
     if (posted.error !== null) {
       const { id, requestId } = delivery;
       this.#log.warn(
@@ -137,7 +144,11 @@ export class OutboxWorker implements AsyncDisposable {
       );
     }
     const { startedAt, durationMs, statusCode, error } = posted;
-    this.#heed(await this.#outbox.record(delivery, { startedAt, durationMs, statusCode, error, verdict }));
+    try {
+      this.#heed(await this.#outbox.record(delivery, { startedAt, durationMs, statusCode, error, verdict }));
+    } finally {
+      if (isGone) this.#goneAnswers -= 1;
+    }
   }
 
   #judge({ error, statusCode, retryAfterMs }: Posted, failures: number): DeliveryTry['verdict'] {

@@ -6,6 +6,8 @@ import { CrmWebhook } from '../../src/crm/crm-webhook.js';
 import { createHttpClient } from '../../src/outbound/http-client.js';
 import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
 import type { Fault } from '../../src/sandbox/faults.js';
+import { serve } from '../outbound/raw-server.js';
+import { eventually } from '../support/eventually.js';
 
 const BODY = '{"event":"session.initiated"}';
 const TIMEOUT_MS = 200;
@@ -101,6 +103,22 @@ describe('posting to the CRM', () => {
     const { crm, webhook } = await start();
     crm.scenarios.add({ on: 'webhook', fault: { kind: 'oversized' } });
     expect(await webhook.post('evt-1', BODY)).toMatchObject({ statusCode: 200, error: null });
+  });
+
+  it.each([200, 500])('does not wait for the end of an answer of %d that has none', async (status) => {
+    const server = await serve((_request, response) => {
+      response.writeHead(status);
+      const write = () => {
+        while (!response.destroyed && response.write('x'.repeat(8_192)));
+      };
+      response.on('drain', write);
+      write();
+    });
+    const { webhook } = await start({ url: server.url });
+    const { statusCode, error, durationMs } = await webhook.post('evt-1', BODY);
+    expect({ statusCode, error }).toEqual({ statusCode: status, error: status === 200 ? null : 'status 500' });
+    expect(durationMs).toBeLessThan(TIMEOUT_MS);
+    await eventually(() => server.open() === 0); // it was cut
   });
 
   it('does not mind an answer that is no JSON: only the status counts', async () => {

@@ -1,54 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { CrmWebhook } from '../../src/crm/crm-webhook.js';
-import { OutboxWorker, type OutboxWorkerSettings } from '../../src/crm/deliver-outbox.js';
-import { createHttpClient } from '../../src/outbound/http-client.js';
-import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
-import { type Books, openBooks, openSession } from '../store/ledger.js';
+import { openSession } from '../store/ledger.js';
 import { eventually } from '../support/eventually.js';
-
-const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
-
-interface Options extends Partial<OutboxWorkerSettings> {
-  readonly timeoutMs?: number;
-}
-
-/** Books, a CRM, and a worker between them that is not yet started. */
-async function setUp(options: Options = {}) {
-  const books = await openBooks();
-  const crm = await CrmSandbox.start();
-  const http = createHttpClient();
-  const complaints: { level: string; fields: Record<string, unknown> }[] = [];
-  const worker = newWorker(books, crm, http, options, complaints);
-  onTestFinished(async () => {
-    await worker[Symbol.asyncDispose]();
-    await http[Symbol.asyncDispose]();
-    await crm[Symbol.asyncDispose]();
-  });
-  return { books, crm, http, worker, complaints };
-}
-
-function newWorker(
-  books: Books,
-  crm: CrmSandbox,
-  http: ReturnType<typeof createHttpClient>,
-  { timeoutMs = 5_000, concurrency = 8, retryScheduleSeconds = [0, 0] }: Options,
-  complaints: { level: string; fields: Record<string, unknown> }[] = [],
-): OutboxWorker {
-  const webhook = new CrmWebhook(http.axios, { url: crm.url, timeoutMs, secrets: [] });
-  const note = (level: string) => (fields: object) =>
-    complaints.push({ level, fields: fields as Record<string, unknown> });
-  return new OutboxWorker(
-    books.outbox,
-    webhook,
-    { concurrency, retryScheduleSeconds, pollIntervalMs: 50 },
-    { warn: note('warn'), error: note('error') },
-    () => new Date(),
-  );
-}
-
-const inStatus = (books: Books, status: string): number => books.count('WebhookDelivery', `"status" = '${status}'`);
-const sessionIds = (crm: CrmSandbox): unknown[] =>
-  crm.received.map(({ body }) => (body as { payload: { sessionId: string } }).payload.sessionId);
+import { inStatus, newWorker, sessionIds, setUp, upTo } from './worker.js';
 
 describe('the outbox worker', () => {
   it('sends what is committed at once, and says that it was taken', async () => {
