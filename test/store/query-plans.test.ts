@@ -10,9 +10,9 @@ import { SqliteIntentLedger } from '../../src/store/intent-ledger.js';
 import { MetricsReader } from '../../src/store/metrics-reader.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
 import { SessionReader } from '../../src/store/session-reader.js';
-import type { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
 import { attemptFor, type Books, openBooks, openSession, someAudit, someEvent } from './ledger.js';
+import { plansOf, type QueryPlan } from './plans.js';
 
 /** A reader whose SQL is heard, as Prisma has it. */
 class Listening extends PrismaSqliteReader {
@@ -173,30 +173,7 @@ describe.each([
   });
 });
 
-/** What is asked of a connection while something is done, with how SQLite goes about it. */
-async function plansOf(db: SqliteConnection, work: () => Promise<unknown>): Promise<{ sql: string; plan: string[] }[]> {
-  const statements = new Set<string>();
-  const { all, get, run } = db;
-  const hear =
-    <F extends (sql: string, ...rest: never[]) => unknown>(method: F) =>
-    (...args: Parameters<F>): ReturnType<F> => {
-      statements.add(args[0]);
-      return method.apply(db, args) as ReturnType<F>;
-    };
-  Object.assign(db, { all: hear(all), get: hear(get), run: hear(run) });
-  try {
-    await work();
-  } finally {
-    Object.assign(db, { all, get, run });
-  }
-  const looked = [...statements].filter((sql) => /^\s*(SELECT|UPDATE|DELETE)/.test(sql));
-  return looked.map((sql) => {
-    const plan = db.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).map(({ detail }) => detail);
-    return { sql, plan };
-  });
-}
-
-function expectNoScan(plans: { sql: string; plan: string[] }[]): void {
+function expectNoScan(plans: QueryPlan[]): void {
   for (const { sql, plan } of plans) {
     const faults = plan.filter((step) => step.startsWith('SCAN') || step.includes('TEMP B-TREE'));
     expect({ sql, plan, faults }).toEqual({ sql, plan, faults: [] });
