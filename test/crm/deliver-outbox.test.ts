@@ -119,6 +119,13 @@ describe('the outbox worker', () => {
     expect(crm.count('webhook')).toBe(3);
   });
 
+  it('sends all that is due, however much it is, without waiting for its next look', async () => {
+    const { books, worker } = await setUp({ pollIntervalMs: 1_000 });
+    await Promise.all(upTo(600).map(() => openSession(books)));
+    await worker.start();
+    await eventually(() => inStatus(books, 'DELIVERED') === 600, 4_500);
+  });
+
   it('takes more than it can keep in memory, and sends all of it', async () => {
     const { books, crm, worker } = await setUp({ concurrency: 64 });
     crm.scenarios.add({ on: 'webhook', fault: { kind: 'hang' }, times: 64 });

@@ -17,6 +17,8 @@ export interface NetworkOptions {
   readonly cxone?: CxoneSandboxOptions;
   /** A database to go on with; by default a new one that goes with the test. */
   readonly databaseUrl?: string;
+  /** The clock that webhooks are due by. */
+  readonly now?: () => Date;
 }
 
 export interface GraphqlAnswer {
@@ -62,7 +64,7 @@ export async function startSharedNetwork(options: NetworkOptions = {}): Promise<
     ...options.env,
   });
   const log = pino({ level: 'trace' }, { write: (line: string) => void logLines.push(line) });
-  const app = await createApp(settings, { log });
+  const app = await createApp(settings, { log, ...(options.now && { now: options.now }) });
   const clients: Client[] = [];
 
   let closing: Promise<void> | undefined;
