@@ -27,7 +27,7 @@ const REPLAY = /* GraphQL */ `
   }
 `;
 const REPLAY_ALL = /* GraphQL */ `
-  mutation ReplayAll($since: DateTime!, $until: DateTime, $status: DeliveryStatus) {
+  mutation ReplayAll($since: DateTime!, $until: DateTime, $status: WebhookDeliveryStatus) {
     replayWebhookDeliveries(since: $since, until: $until, status: $status) { replayed userErrors { code stage } }
   }
 `;
