@@ -6,7 +6,7 @@ import type { Books } from './ledger.js';
 import { someEvent } from './ledger.js';
 
 /** How a try went. */
-export const tried = (verdict: DeliveryTry['verdict'], error: string | null = null): DeliveryTry => ({
+const tried = (verdict: DeliveryTry['verdict'], error: string | null = null): DeliveryTry => ({
   startedAt: new Date(),
   durationMs: 12.5,
   statusCode: error === null ? 200 : 503,
