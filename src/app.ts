@@ -6,6 +6,7 @@ import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
 import { WebhookReplays } from './crm/replay-webhooks.js';
+import { longestWaitMs } from './crm/retry-schedule.js';
 import { AccessTokens } from './cxone/access-token.js';
 import { CxoneClient } from './cxone/cxone-client.js';
 import { CxoneExchange } from './cxone/exchange.js';
@@ -114,8 +115,11 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     let outbox: Outbox | null = null;
     if (webhookUrl !== null) {
       const now = overrides.now ?? (() => new Date());
-      const disableAfterMs = config.crm.disableAfterHours * HOUR_MS;
-      outbox = new Outbox(ledger, database.reader, { url: webhookUrl, disableAfterMs }, now);
+      const rules = {
+        disableAfterMs: config.crm.disableAfterHours * HOUR_MS,
+        longestWaitMs: longestWaitMs(config.crm.retryScheduleSeconds),
+      };
+      outbox = new Outbox(ledger, database.reader, { url: webhookUrl, rules }, now);
       const settings = { url: webhookUrl, timeoutMs: config.crm.timeoutMs, secrets: secrets.crmWebhookSecrets };
       const webhook = withWebhookCrashPoint(new CrmWebhook(http.axios, settings), config.crashAt);
       const worker = new OutboxWorker(outbox, webhook, { ...config.crm, pollIntervalMs: OUTBOX_POLL_MS }, log, now);

@@ -55,7 +55,7 @@ export class CrmWebhook {
   }
 }
 
-/** An answer that is longer than we read is an answer all the same; one that was broken off is none. */
+/** An answer that is longer than we read, or compressed, is an answer all the same; one that was broken off is none. */
 function judge(answer: AxiosResponse | AxiosError) {
   if (answer instanceof AxiosError) {
     return { statusCode: null, error: `no answer (${answer.code ?? 'ERR_NETWORK'})`, retryAfter: null };

@@ -62,8 +62,9 @@ export class OutboxWorker implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const revived = await this.#outbox.meetEndpoint();
-    if (revived !== null) this.#log.warn({ revived }, 'the CRM endpoint has a new address: it gets what was missed');
+    const isResumed = await this.#outbox.meetEndpoint();
+    if (isResumed) this.#log.warn({}, 'the CRM endpoint has a new address: it gets what was missed');
+    this.#track(this.#outbox.revive());
     await this.#outbox.releaseAbandoned();
     this.#isDisabled = this.#outbox.isEndpointDisabled;
     if (this.#isDisabled)

@@ -1,5 +1,5 @@
 import { AttemptError } from '../errors.js';
-import type { DeliveryStatus } from '../store/delivery-status.js';
+import type { ReplayRange } from '../store/delivery-replays.js';
 import type { Outbox } from '../store/outbox.js';
 
 /** What operations can do about webhooks. Every method throws AttemptError: `WEBHOOKS_DISABLED`, `LEDGER_UNAVAILABLE`. */
@@ -17,12 +17,13 @@ export class WebhookReplays {
     throw new AttemptError('NOT_FOUND', { message: 'There is no webhook of that id.' });
   }
 
-  /** Queues again all webhooks of a status and a time (`until` exclusive). @returns how many */
-  async replayAll(
-    range: { readonly status: DeliveryStatus; readonly since: Date; readonly until: Date },
-    actor: string,
-  ): Promise<number> {
-    return this.#open().replayAll(range, actor);
+  /**
+   * Queues again all webhooks of a status and a time.
+   * @param onBatch hears how many were queued, batch by batch: also if it throws later
+   */
+  async replayAll(range: ReplayRange, actor: string, onBatch: (replayed: number) => void): Promise<void> {
+    await this.#open().replayAll(range, actor, onBatch);
+    this.#open(); // disabled in the middle of it: the rest was not queued
   }
 
   /** Makes a disabled endpoint active again. @returns how many webhooks it gets that it has missed */

@@ -20,3 +20,7 @@ export function nextTryAt(
   const waitMs = Math.max(waitSeconds * 1000, Math.min(retryAfterMs ?? 0, MOST_WAIT_MS));
   return new Date(now.getTime() + waitMs * (1 + JITTER * Math.random()));
 }
+
+/** The longest that a delivery can wait for its next try. */
+export const longestWaitMs = (scheduleSeconds: readonly number[]): number =>
+  Math.max(MOST_WAIT_MS, ...scheduleSeconds.map((seconds) => seconds * 1000)) * (1 + JITTER);

@@ -75,8 +75,12 @@ export class WebhookResolver {
   ): Promise<ReplayWebhookDeliveriesPayload> {
     const range = { since, until: until ?? new Date(), status: status ?? DeliveryStatus.DEAD };
     if (range.until < since) throw badUserInput('"until" must not be before "since".');
-    const { value, userErrors } = await orRefused(services.webhooks.replayAll(range, caller.name));
-    return { replayed: value ?? 0, userErrors };
+    let replayed = 0;
+    const count = (batch: number) => {
+      replayed += batch;
+    };
+    const { userErrors } = await orRefused(services.webhooks.replayAll(range, caller.name, count));
+    return { replayed, userErrors };
   }
 
   @Authorized('OPS')

@@ -48,7 +48,8 @@ export class WebhookDelivery {
   @Field(() => Date, {
     nullable: true,
     description:
-      'When it is tried next, at the earliest. Null once it is concluded, and while an earlier one of its session comes first.',
+      'When it is tried next, at the earliest. Null once it is concluded, and while an earlier one of its session comes first. While it is ' +
+      'being tried: when it is taken for lost.',
   })
   nextAttemptAt!: Date | null;
 
@@ -112,7 +113,7 @@ export class ReplayWebhookDeliveriesPayload {
   @Field(() => Int, { description: 'How many were queued.' })
   replayed!: number;
 
-  @Field(() => [UserError], { description: 'Why none was queued; empty when they were.' })
+  @Field(() => [UserError], { description: 'Why it was not done, or not to the end; empty when all were queued.' })
   userErrors!: UserError[];
 }
 

@@ -7,8 +7,8 @@ import type { Dispatcher } from 'undici';
  * followed; proxies of the environment are never asked; compressed answers are neither requested nor read.
  *
  * Rejects with AxiosError as axios does: `code` is `ETIMEDOUT` for the timeout, else undici's or Node's own, and `request`
- * is set only if the request was given to a connection. Where the answer is too long, `response` has its status and headers,
- * without data.
+ * is set only if the request was given to a connection. Where the answer is too long or compressed, `response` has its
+ * status and headers, without data.
  */
 export function undiciAdapter(dispatcher: Dispatcher) {
   return (config: InternalAxiosRequestConfig): Promise<AxiosResponse> =>
@@ -90,7 +90,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#headers = headers;
     const encoding = headers['content-encoding'];
     if (encoding === undefined || encoding === 'identity') return;
-    this.#fail('The answer is compressed, which was not asked for', AxiosError.ERR_BAD_RESPONSE);
+    this.#fail('The answer is compressed, which was not asked for', AxiosError.ERR_BAD_RESPONSE, this.#response(''));
   }
 
   onResponseData(_controller: unknown, chunk: Buffer): void {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { webhookBody } from '../crm/webhook-body.js';
-import { type SessionEventRecord, WEBHOOK_EVENT_TYPES } from '../guest-session/session-event.js';
+import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { isEndpointDisabled } from './webhook-endpoint.js';
@@ -10,9 +10,6 @@ const LEASE_MS = 60_000;
 
 /** Which deliveries are due; to be asked with the time. */
 export const IS_DUE = `"nextAttemptAt" <= ? AND "status" = 'PENDING'`;
-
-/** Which deliveries are in a state; to be asked with it. All types are named, so that the index that begins with them leads there. */
-export const IS_OF_STATUS = `"eventType" IN (${WEBHOOK_EVENT_TYPES.map((type) => `'${type}'`).join(', ')}) AND "status" = ?`;
 
 /** A delivery that its holder alone may try, as long as nobody else has taken it over. */
 export interface ClaimedDelivery {
@@ -77,7 +74,7 @@ export function queueNext(transaction: LedgerTransaction, requestId: string, now
  * After a delivery became PENDING again: it is due now, unless an earlier one of its session has to come first, and those
  * behind wait. One that is under way already is left alone.
  */
-export function queueAgain(
+function queueAgain(
   { db }: LedgerTransaction,
   { sequence, requestId }: Pick<ClaimedDelivery, 'sequence' | 'requestId'>,
   now: Date,
@@ -91,6 +88,24 @@ export function queueAgain(
     now,
     requestId,
   );
+}
+
+/** Queues a delivery again that was concluded, or waits for its next try: its schedule begins anew. */
+export function requeue(
+  transaction: LedgerTransaction,
+  delivery: Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>,
+  now: Date,
+): void {
+  transaction.db.run(
+    `UPDATE "WebhookDelivery" SET "status" = 'PENDING', "failures" = 0, "concludedAt" = NULL WHERE "sequence" = ?`,
+    delivery.sequence,
+  );
+  if (delivery.eventType === 'SESSION_INITIATED') {
+    // What the CRM has once taken stays taken.
+    const sql = `UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ? AND "crmSync" <> 'DELIVERED'`;
+    transaction.db.run(sql, delivery.requestId);
+  }
+  queueAgain(transaction, delivery, now);
 }
 
 /** Claims deliveries that are due, the longest waiting first; none while the endpoint is disabled. */
@@ -137,11 +152,19 @@ export function releaseDelivery(
   );
 }
 
-/** Makes due again what an earlier process had claimed: it is gone, since there is one process to a file. */
-export function releaseAbandonedDeliveries({ db }: LedgerTransaction, { now }: { readonly now: Date }): number {
+/**
+ * Makes due again what an earlier process had claimed: it is gone, since there is one process to a file. And what is due later
+ * than anything can be: the clock was wrong when that was written.
+ */
+export function releaseAbandonedDeliveries(
+  { db }: LedgerTransaction,
+  { now, longestWaitMs }: { readonly now: Date; readonly longestWaitMs: number },
+): number {
   return db.run(
-    `UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = ? WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NOT NULL`,
+    `UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = ?
+       WHERE "nextAttemptAt" >= 0 AND ("leaseToken" IS NOT NULL OR "nextAttemptAt" > ?)`,
     now,
+    new Date(now.getTime() + longestWaitMs),
   );
 }
 

@@ -1,6 +1,7 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../guest-session/session-event.js';
-import { DeliveryStatus } from './delivery-status.js';
+import type { WebhookEventType } from '../guest-session/session-event.js';
+import { type DeliveryPosition, earlier, FIRST, LAST, readDeliveries, startOf } from './delivery-pages.js';
+import type { DeliveryStatus } from './delivery-status.js';
 import { type Page, type TimeRange, toPage } from './page.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
@@ -10,12 +11,6 @@ export interface DeliveryFilter extends TimeRange {
   readonly requestId?: string | null | undefined;
   /** At CXone. */
   readonly sessionId?: string | null | undefined;
-}
-
-/** Where a page of deliveries goes on. */
-export interface DeliveryPosition {
-  readonly createdAt: Date;
-  readonly sequence: number;
 }
 
 /** A webhook: what is sent, and how that stands. */
@@ -35,7 +30,10 @@ export interface DeliveryRecord extends DeliveryPosition {
 export type DeliveryTryRecord = Prisma.WebhookAttemptGetPayload<object>;
 
 /** How the CRM's endpoint does. */
-export type EndpointRecord = Omit<Prisma.WebhookEndpointGetPayload<object>, 'id' | 'urlHash' | 'warnedPercent'>;
+export type EndpointRecord = Omit<
+  Prisma.WebhookEndpointGetPayload<object>,
+  'id' | 'urlHash' | 'lastFailureAt' | 'warnedPercent' | 'reviveSince'
+>;
 
 /** Times are milliseconds since 1970. */
 interface Row extends Omit<DeliveryRecord, 'createdAt' | 'nextAttemptAt' | 'concludedAt'> {
@@ -46,13 +44,6 @@ interface Row extends Omit<DeliveryRecord, 'createdAt' | 'nextAttemptAt' | 'conc
 
 const COLUMNS =
   '"sequence", "id", "requestId", "eventType", "body", "status", "attempts", "createdAt", "nextAttemptAt", "concludedAt", "lastError"';
-const NEWEST_FIRST = 'ORDER BY "createdAt" DESC, "sequence" DESC LIMIT ?';
-const OF_RANGE = `SELECT * FROM (SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE "eventType" = ? AND "status" = ?
-  AND "createdAt" >= ? AND "createdAt" < ? AND ("createdAt", "sequence") < (?, ?) ${NEWEST_FIRST})`;
-
-/** The last moment of JavaScript, and a sequence that no log reaches. */
-const END = { createdAt: new Date(8_640_000_000_000_000), sequence: Number.MAX_SAFE_INTEGER };
-
 /** Reads the outbox. */
 export class DeliveryReader {
   readonly #prisma: PrismaClient;
@@ -73,29 +64,10 @@ export class DeliveryReader {
     return toPage(rows.map(toRecord), first);
   }
 
-  /**
-   * All ranges of the index that a filter takes in, merged. One statement, and by that one state of the books: with a query
-   * for each range, a delivery that is concluded between two of them would be in neither.
-   */
-  #ofRanges(filter: DeliveryFilter, after: DeliveryPosition | null, limit: number): Row[] {
-    const { status, eventType, from, to } = filter;
-    const types = eventType == null ? WEBHOOK_EVENT_TYPES : [eventType];
-    const statuses = status == null ? Object.values(DeliveryStatus) : [status];
-    const ranges = types.flatMap((type) => statuses.map((status) => [type, status]));
-    const position = after ?? END;
-    const parameters = ranges.flatMap((range) => [
-      ...range,
-      from ?? new Date(0),
-      to ?? END.createdAt,
-      position.createdAt,
-      position.sequence,
-      limit,
-    ]);
-    return this.#reader.all<Row>(
-      `${ranges.map(() => OF_RANGE).join(' UNION ALL ')} ${NEWEST_FIRST}`,
-      ...parameters,
-      limit,
-    );
+  #ofRanges({ status, eventType, from, to }: DeliveryFilter, after: DeliveryPosition | null, limit: number): Row[] {
+    const above = from == null ? FIRST : startOf(from);
+    const below = earlier(to == null ? LAST : startOf(to), after ?? LAST);
+    return readDeliveries<Row>(this.#reader, COLUMNS, { status, eventType, above, below, order: 'DESC', limit });
   }
 
   /** A request has few deliveries: they are all read, and sifted here. */
@@ -103,9 +75,9 @@ export class DeliveryReader {
     const { requestId, sessionId, status, eventType, from, to } = filter;
     const owners = sessionId == null ? '?' : 'SELECT "id" FROM "GuestSession" WHERE "sessionId" = ?';
     const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE "requestId" IN (${owners})
-      AND ("createdAt", "sequence") < (?, ?) ${NEWEST_FIRST}`;
-    const { createdAt, sequence } = after ?? END;
-    const rows = this.#reader.all<Row>(sql, sessionId ?? requestId ?? null, createdAt, sequence, -1);
+      AND ("createdAt", "sequence") < (?, ?) ORDER BY "createdAt" DESC, "sequence" DESC`;
+    const { createdAt, sequence } = after ?? LAST;
+    const rows = this.#reader.all<Row>(sql, sessionId ?? requestId ?? null, createdAt, sequence);
     return rows.filter(
       (row) =>
         (requestId == null || row.requestId === requestId) &&

@@ -1,16 +1,19 @@
-import { IS_OF_STATUS, queueAgain } from './delivery-queue.js';
+import { type DeliveryPosition, readDeliveries, startOf } from './delivery-pages.js';
+import { requeue } from './delivery-queue.js';
 import type { DeliveryStatus } from './delivery-status.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, subjectOf } from './session-row.js';
+import { isEndpointDisabled } from './webhook-endpoint.js';
 
 interface ReplayedRow {
   readonly sequence: number;
+  readonly createdAt: number;
   readonly requestId: string;
   readonly eventType: string;
   readonly leaseToken: string | null;
 }
 
-const COLUMNS = '"sequence", "requestId", "eventType", "leaseToken"';
+const COLUMNS = '"sequence", "createdAt", "requestId", "eventType", "leaseToken"';
 
 /** Who wants it, and when that is. */
 interface ReplayOrder {
@@ -33,43 +36,42 @@ export interface ReplayRange {
   readonly since: Date;
   /** Exclusive. */
   readonly until: Date;
-  /** Those after this sequence. */
-  readonly after: number;
 }
 
 /**
- * Queues again at most `limit` deliveries of a status and a time, in the order of their events.
- * @returns how many, and the sequence to go on after; null when that was all
+ * Queues again at most `limit` deliveries of a status and a time, in the order of their events; none to an endpoint that is
+ * disabled.
+ * @param order.after where the batch before ended; null for the first
+ * @returns how many, and where to go on; null when that was all
  */
 export function replayDeliveries(
   transaction: LedgerTransaction,
-  order: ReplayOrder & ReplayRange & { readonly limit: number },
-): { readonly replayed: number; readonly last: number | null } {
+  order: ReplayOrder & ReplayRange & { readonly after: DeliveryPosition | null; readonly limit: number },
+): { readonly replayed: number; readonly last: DeliveryPosition | null } {
   const { status, since, until, after, limit } = order;
-  const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE ${IS_OF_STATUS} AND "createdAt" >= ? AND "createdAt" < ? AND "sequence" > ?
-    ORDER BY +"sequence" LIMIT ?`;
-  const deliveries = transaction.db.all<ReplayedRow>(sql, status, since, until, after, limit);
+  if (isEndpointDisabled(transaction.db)) return { replayed: 0, last: null };
+  const range = { status, above: after ?? startOf(since), below: startOf(until), order: 'ASC', limit } as const;
+  const deliveries = readDeliveries<ReplayedRow>(transaction.db, COLUMNS, range);
   for (const delivery of deliveries) replay(transaction, delivery, order);
-  return {
-    replayed: deliveries.length,
-    last: deliveries.length < limit ? null : (deliveries.at(-1)?.sequence ?? null),
-  };
+  return { replayed: deliveries.length, last: lastOf(deliveries, limit) };
+}
+
+/** Where a batch ends; null when it was not full. */
+export function lastOf(
+  batch: readonly { readonly createdAt: number; readonly sequence: number }[],
+  limit: number,
+): DeliveryPosition | null {
+  const last = batch.at(-1);
+  if (!last || batch.length < limit) return null;
+  return { createdAt: new Date(last.createdAt), sequence: last.sequence };
 }
 
 function replay(transaction: LedgerTransaction, delivery: ReplayedRow, { actor, now }: ReplayOrder): void {
   const { db } = transaction;
   const { sequence, requestId, eventType, leaseToken } = delivery;
-  // One that is under way goes on: its try is the replay.
-  if (leaseToken === null) {
-    db.run(
-      `UPDATE "WebhookDelivery" SET "status" = 'PENDING', "failures" = 0, "concludedAt" = NULL WHERE "sequence" = ?`,
-      sequence,
-    );
-    if (eventType === 'SESSION_INITIATED') {
-      db.run(`UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ?`, requestId);
-    }
-    queueAgain(transaction, delivery, now);
-  }
+  // One that is under way goes on: its try is the replay, and the first of a new schedule.
+  if (leaseToken === null) requeue(transaction, delivery, now);
+  else db.run('UPDATE "WebhookDelivery" SET "failures" = 0 WHERE "sequence" = ?', sequence);
   auditSession(transaction, subjectOf(db, requestId, sequence), {
     kind: 'WEBHOOK_REPLAYED',
     status: 'SUCCESS',

@@ -4,7 +4,9 @@ import { auditSession, subjectOf, tellOfSession } from './session-row.js';
 import {
   disableEndpoint,
   type EndpointNews,
+  type EndpointRules,
   endpointFailed,
+  endpointRow,
   endpointTook,
   isEndpointDisabled,
 } from './webhook-endpoint.js';
@@ -26,9 +28,12 @@ export interface DeliveryTry {
 
 /** A try of a claimed delivery, to be written down. */
 interface Tried {
-  readonly delivery: Pick<ClaimedDelivery, 'sequence' | 'id' | 'requestId' | 'eventType' | 'attempts' | 'leaseToken'>;
+  readonly delivery: Pick<
+    ClaimedDelivery,
+    'sequence' | 'id' | 'requestId' | 'eventType' | 'attempts' | 'failures' | 'leaseToken'
+  >;
   readonly attempt: DeliveryTry;
-  readonly disableAfterMs: number;
+  readonly rules: EndpointRules;
   readonly now: Date;
 }
 
@@ -44,7 +49,8 @@ export interface TryRecord {
  */
 export function recordTry(transaction: LedgerTransaction, tried: Tried): TryRecord | null {
   const { delivery, attempt, now } = tried;
-  const { verdict, statusCode, error, startedAt, durationMs } = attempt;
+  const verdict = verdictOn(transaction, tried);
+  const { statusCode, error, startedAt, durationMs } = attempt;
   const number = delivery.attempts + 1;
   const retriesAt = verdict.is === 'RETRY' ? verdict.at : null;
   const isOurs = transaction.db.run(
@@ -68,11 +74,16 @@ export function recordTry(transaction: LedgerTransaction, tried: Tried): TryReco
   return { endpoint };
 }
 
+/** One that was replayed while it was under way has a new schedule, which its failure begins. */
+function verdictOn({ db }: LedgerTransaction, { delivery, attempt: { verdict }, now }: Tried): DeliveryTry['verdict'] {
+  if (delivery.failures === 0 || (verdict.is !== 'RETRY' && verdict.is !== 'DEAD')) return verdict;
+  const sql = 'SELECT "failures" FROM "WebhookDelivery" WHERE "sequence" = ?';
+  const isReplayed = db.get<{ failures: number }>(sql, delivery.sequence)?.failures === 0;
+  return isReplayed ? { is: 'RETRY', at: now } : verdict;
+}
+
 /** What a try tells of the endpoint. */
-function judgeEndpoint(
-  transaction: LedgerTransaction,
-  { delivery, attempt, disableAfterMs, now }: Tried,
-): EndpointNews | null {
+function judgeEndpoint(transaction: LedgerTransaction, { delivery, attempt, rules, now }: Tried): EndpointNews | null {
   const { error, verdict } = attempt;
   if (error === null) {
     endpointTook(transaction);
@@ -80,25 +91,33 @@ function judgeEndpoint(
   }
   const trouble = { requestId: delivery.requestId, error, now };
   if (verdict.is === 'GONE') return disableEndpoint(transaction, trouble);
-  return endpointFailed(transaction, trouble, disableAfterMs);
+  return endpointFailed(transaction, trouble, rules);
 }
 
-/** What is not sent because the endpoint is disabled dies of that; {@link resumeEndpoint} brings it back. @returns how many did */
+/** What nobody is trying; to be asked with the time, at which leases run out. */
+export const IS_BURIABLE = `"nextAttemptAt" >= 0 AND ("leaseToken" IS NULL OR "nextAttemptAt" <= ?)`;
+
+/** What is not sent because the endpoint is disabled dies of that; {@link reviveDeliveries} brings it back. @returns how many did */
 export function buryDeliveries(
   transaction: LedgerTransaction,
   { limit, now }: { readonly limit: number; readonly now: Date },
 ): number {
-  if (!isEndpointDisabled(transaction.db)) return 0; // it was resumed just now
+  const endpoint = endpointRow(transaction.db);
+  if (endpoint?.status !== 'DISABLED') return 0; // it was resumed just now
+  // Who resumes it asks what has died since; a clock that goes back must not hide any.
+  const diedAt = new Date(Math.max(now.getTime(), endpoint.disabledAt ?? 0));
   const waiting = transaction.db.all<Pick<ClaimedDelivery, 'sequence' | 'requestId' | 'eventType'>>(
     `SELECT "sequence", "requestId", "eventType" FROM "WebhookDelivery"
-       WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NULL ORDER BY "nextAttemptAt" LIMIT ?`,
+       WHERE ${IS_BURIABLE} ORDER BY "nextAttemptAt" LIMIT ?`,
+    now,
     limit,
   );
   const error = 'not sent: the endpoint is disabled';
   for (const delivery of waiting) {
     transaction.db.run(
-      `UPDATE "WebhookDelivery" SET "status" = 'DEAD', "nextAttemptAt" = NULL, "concludedAt" = ?, "lastError" = ? WHERE "sequence" = ?`,
-      now,
+      `UPDATE "WebhookDelivery" SET "status" = 'DEAD', "nextAttemptAt" = NULL, "leaseToken" = NULL, "concludedAt" = ?, "lastError" = ?
+         WHERE "sequence" = ?`,
+      diedAt,
       error,
       delivery.sequence,
     );
@@ -120,7 +139,8 @@ function conclude(
   const isOfTheSession = eventType === 'SESSION_INITIATED';
   if (isOfTheSession) {
     const crmSync = delivered ? 'DELIVERED' : 'FAILED';
-    db.run('UPDATE "GuestSession" SET "crmSync" = ? WHERE "id" = ?', crmSync, requestId);
+    // What the CRM has once taken stays taken, also when it does not take it again.
+    db.run(`UPDATE "GuestSession" SET "crmSync" = ? WHERE "id" = ? AND "crmSync" <> 'DELIVERED'`, crmSync, requestId);
   }
   const subject = subjectOf(db, requestId, sequence);
   const about = isOfTheSession ? null : eventType;

@@ -32,11 +32,16 @@ export const keyExpiry = (ledger: Ledger, reader: SqliteConnection): Expiry =>
     (limit) => ledger.execute('forgetKeys', { limit, now: steadyNow() }),
   );
 
+/** How far the wall clock may be from the monotonic one, which does not go on while a machine sleeps. */
+const MOST_DRIFT_MS = 24 * 3_600_000;
+
 /** Events that were kept for long enough are removed from the log. */
 export function eventExpiry(ledger: Ledger, reader: SqliteConnection, retentionMs: number): Expiry {
   const before = () => new Date(Date.now() - retentionMs);
   return expiry(
     () => {
+      // A clock that was set while we ran may be wrong, and what is removed is gone: the next start takes it as it is.
+      if (Math.abs(Date.now() - steadyNow().getTime()) > MOST_DRIFT_MS) return false;
       const oldest = reader.get<{ occurredAt: number }>(OLDEST_EVENT, firstEventSequence(reader));
       return oldest !== undefined && oldest.occurredAt < before().getTime();
     },

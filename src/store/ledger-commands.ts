@@ -5,7 +5,7 @@ import { buryDeliveries, recordTry } from './delivery-tries.js';
 import { removeOldEvents } from './event-retention.js';
 import { expireSessions } from './expiry-commands.js';
 import { claimKey, forgetKeys } from './idempotency-commands.js';
-import { meetEndpoint, resumeEndpoint } from './resume-endpoint.js';
+import { meetEndpoint, resumeEndpoint, reviveDeliveries } from './resume-endpoint.js';
 import {
   endSession,
   postponeReconciliation,
@@ -38,6 +38,7 @@ export const LEDGER_COMMANDS = {
   replayDeliveries,
   meetEndpoint,
   resumeEndpoint,
+  reviveDeliveries,
   removeOldEvents,
 } as const;
 

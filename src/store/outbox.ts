@@ -1,20 +1,21 @@
 import { createHash } from 'node:crypto';
 import { mintRequestId } from '../guest-session/request-id.js';
+import type { DeliveryPosition } from './delivery-pages.js';
 import { type ClaimedDelivery, IS_DUE } from './delivery-queue.js';
-import type { DeliveryStatus } from './delivery-status.js';
-import type { DeliveryTry, TryRecord } from './delivery-tries.js';
+import type { ReplayRange, replayDeliveries } from './delivery-replays.js';
+import { type DeliveryTry, IS_BURIABLE, type TryRecord } from './delivery-tries.js';
 import type { Ledger } from './ledger.js';
+import type { reviveDeliveries } from './resume-endpoint.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { isEndpointDisabled } from './webhook-endpoint.js';
+import { type EndpointRules, endpointRow, isEndpointDisabled } from './webhook-endpoint.js';
 
-/** Deliveries that one commit replays. */
-const REPLAY_BATCH_SIZE = 200;
+/** Deliveries that one commit replays or revives. */
+const BATCH_SIZE = 200;
 
 export interface OutboxSettings {
   /** The CRM's endpoint. */
   readonly url: string;
-  /** How long the endpoint may fail, without a success between, until it is disabled. */
-  readonly disableAfterMs: number;
+  readonly rules: EndpointRules;
 }
 
 /** The webhooks to be sent, in the books: no session goes untold, whatever becomes of the process or the CRM. */
@@ -41,7 +42,8 @@ export class Outbox {
 
   /** Makes due again what an earlier process had claimed. @returns how many there were */
   releaseAbandoned(): Promise<number> {
-    return this.#ledger.execute('releaseAbandonedDeliveries', { now: this.#now() });
+    const { longestWaitMs } = this.#settings.rules;
+    return this.#ledger.execute('releaseAbandonedDeliveries', { now: this.#now(), longestWaitMs });
   }
 
   /** Claims deliveries that are due, the longest waiting first; none while the endpoint is disabled. */
@@ -61,10 +63,9 @@ export class Outbox {
    * @returns null when another worker has taken the delivery over: then nothing is written
    */
   record(claimed: ClaimedDelivery, attempt: DeliveryTry): Promise<TryRecord | null> {
-    const { sequence, id, requestId, eventType, attempts, leaseToken } = claimed;
-    const delivery = { sequence, id, requestId, eventType, attempts, leaseToken };
-    const { disableAfterMs } = this.#settings;
-    return this.#ledger.execute('recordTry', { delivery, attempt, disableAfterMs, now: this.#now() }, { linger: true });
+    const { body: _, leasedUntil: __, ...delivery } = claimed;
+    const { rules } = this.#settings;
+    return this.#ledger.execute('recordTry', { delivery, attempt, rules, now: this.#now() }, { linger: true });
   }
 
   /** Whether nothing may be sent. */
@@ -74,23 +75,35 @@ export class Outbox {
 
   /** Gives up at most `limit` deliveries that wait for a disabled endpoint. @returns how many */
   async bury(limit: number): Promise<number> {
-    const isAnyWaiting = this.#reader.get(
-      `SELECT 1 FROM "WebhookDelivery" WHERE "nextAttemptAt" >= 0 AND "leaseToken" IS NULL LIMIT 1`,
-    );
-    return isAnyWaiting ? this.#ledger.execute('buryDeliveries', { limit, now: this.#now() }) : 0;
+    const now = this.#now();
+    const isAnyWaiting = this.#reader.get(`SELECT 1 FROM "WebhookDelivery" WHERE ${IS_BURIABLE} LIMIT 1`, now);
+    return isAnyWaiting ? this.#ledger.execute('buryDeliveries', { limit, now }) : 0;
   }
 
-  /** Gets to know the endpoint. @returns how many deliveries a new one gets that a disabled one before it did not; null else */
-  meetEndpoint(): Promise<number | null> {
+  /** Gets to know the endpoint. @returns whether a disabled one has a new address, and was resumed by that */
+  meetEndpoint(): Promise<boolean> {
     const urlHash = createHash('sha256').update(this.#settings.url).digest('hex');
     const resumption = { actor: 'crm-outbox', requestId: mintRequestId().id, now: this.#now() };
     return this.#ledger.execute('meetEndpoint', { ...resumption, urlHash });
   }
 
-  /** Makes a disabled endpoint active again. @returns how many deliveries are sent after all; null where it was active */
-  resumeEndpoint(actor: string): Promise<number | null> {
-    const requestId = mintRequestId().id;
-    return this.#ledger.execute('resumeEndpoint', { actor, requestId, reason: null, now: this.#now() });
+  /** Makes a disabled endpoint active again, and sends what it has missed. @returns how much that is; null where it was active */
+  async resumeEndpoint(actor: string): Promise<number | null> {
+    const resumption = { actor, requestId: mintRequestId().id, reason: null, now: this.#now() };
+    return (await this.#ledger.execute('resumeEndpoint', resumption)) ? this.revive() : null;
+  }
+
+  /** Brings back what an endpoint has missed that was resumed, as far as that is not done yet. @returns how much it was */
+  async revive(): Promise<number> {
+    if (endpointRow(this.#reader)?.reviveSince == null) return 0;
+    let total = 0;
+    for (let after: DeliveryPosition | null = null; ; ) {
+      const order = { after, limit: BATCH_SIZE, now: this.#now() };
+      const batch: ReturnType<typeof reviveDeliveries> = await this.#ledger.execute('reviveDeliveries', order);
+      total += batch.revived;
+      if (batch.last === null) return total;
+      after = batch.last;
+    }
   }
 
   /** Queues one delivery again. @returns false where there is none of that id */
@@ -98,19 +111,17 @@ export class Outbox {
     return this.#ledger.execute('replayDelivery', { id, actor, now: this.#now() });
   }
 
-  /** Queues again all deliveries of a status and a time (`until` exclusive), in the order of their events. @returns how many */
-  async replayAll(
-    { status, since, until }: { readonly status: DeliveryStatus; readonly since: Date; readonly until: Date },
-    actor: string,
-  ): Promise<number> {
-    const range = { status, since, until, actor, limit: REPLAY_BATCH_SIZE };
-    let total = 0;
-    let after = 0;
-    for (;;) {
-      const { replayed, last } = await this.#ledger.execute('replayDeliveries', { ...range, after, now: this.#now() });
-      total += replayed;
-      if (last === null) return total;
-      after = last;
+  /**
+   * Queues again all deliveries of a status and a time, in the order of their events.
+   * @param onBatch hears how many were queued, batch by batch: what fails later does not undo them
+   */
+  async replayAll(range: ReplayRange, actor: string, onBatch: (replayed: number) => void): Promise<void> {
+    for (let after: DeliveryPosition | null = null; ; ) {
+      const order = { ...range, actor, after, limit: BATCH_SIZE, now: this.#now() };
+      const batch: ReturnType<typeof replayDeliveries> = await this.#ledger.execute('replayDeliveries', order);
+      onBatch(batch.replayed);
+      if (batch.last === null) return;
+      after = batch.last;
     }
   }
 }

@@ -1,4 +1,6 @@
-import { IS_OF_STATUS } from './delivery-queue.js';
+import { type DeliveryPosition, FIRST, LAST, readDeliveries } from './delivery-pages.js';
+import { requeue } from './delivery-queue.js';
+import { lastOf } from './delivery-replays.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, NO_SESSION, tellOfSession } from './session-row.js';
 import { endpointRow } from './webhook-endpoint.js';
@@ -13,67 +15,76 @@ export interface Resumption {
 }
 
 /**
- * Makes a disabled endpoint active again, and queues what has died since it was disabled.
- * @returns how many deliveries were queued; null where it was not disabled
+ * Makes a disabled endpoint active again. What has died since it began to fail is to be brought back by
+ * {@link reviveDeliveries}, from the beginning should the process die over it.
+ * @returns false where it was not disabled
  */
-export function resumeEndpoint(transaction: LedgerTransaction, resumption: Resumption): number | null {
-  const { db } = transaction;
+export function resumeEndpoint(transaction: LedgerTransaction, resumption: Resumption): boolean {
   const { actor, requestId, reason, now } = resumption;
-  const endpoint = endpointRow(db);
-  if (endpoint?.status !== 'DISABLED' || endpoint.disabledAt === null) return null;
-  db.run(
-    `UPDATE "WebhookEndpoint" SET "status" = 'ACTIVE', "failingSince" = NULL, "warnedPercent" = 0, "disabledAt" = NULL,
-       "disabledReason" = NULL WHERE "id" = 1`,
+  const resumed = transaction.db.run(
+    `UPDATE "WebhookEndpoint" SET "status" = 'ACTIVE', "reviveSince" = min(coalesce("reviveSince", "disabledAt"),
+       coalesce("failingSince", "disabledAt"), "disabledAt"), "failingSince" = NULL, "lastFailureAt" = NULL, "warnedPercent" = 0,
+       "disabledAt" = NULL, "disabledReason" = NULL WHERE "id" = 1 AND "status" = 'DISABLED'`,
   );
-  const revived = revive(transaction, new Date(endpoint.disabledAt), now);
+  if (resumed === 0) return false;
   const subject = { ...NO_SESSION, id: requestId };
   tellOfSession(transaction, subject, { type: 'WEBHOOK_ENDPOINT_RESUMED', reason, at: now });
   auditSession(transaction, subject, { kind: 'WEBHOOK_ENDPOINT_RESUMED', status: 'SUCCESS', reason, actor });
-  return revived;
+  return true;
 }
 
-/** What has died since a time is sent after all, each session's in its order. */
-function revive({ db }: LedgerTransaction, since: Date, now: Date): number {
-  const HAS_DIED = `${IS_OF_STATUS} AND "concludedAt" >= ?`;
-  db.run(
-    `UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" IN
-       (SELECT "requestId" FROM "WebhookDelivery" WHERE ${HAS_DIED} AND "eventType" = 'SESSION_INITIATED')`,
-    'DEAD',
-    since,
-  );
-  // concludedAt stays for the next statement, which knows by it whom it is about.
-  const sql = `UPDATE "WebhookDelivery" SET "status" = 'PENDING', "failures" = 0 WHERE ${HAS_DIED}`;
-  const revived = db.run(sql, 'DEAD', since);
-  db.run(
-    `UPDATE "WebhookDelivery" AS d SET "concludedAt" = NULL, "nextAttemptAt" = iif(EXISTS (SELECT 1 FROM "WebhookDelivery" e
-       WHERE e."requestId" = d."requestId" AND e."status" = 'PENDING' AND e."sequence" < d."sequence"), NULL, ?) WHERE ${HAS_DIED}`,
-    now,
-    'PENDING',
-    since,
-  );
-  return revived;
+interface DeadRow {
+  readonly sequence: number;
+  readonly createdAt: number;
+  readonly requestId: string;
+  readonly eventType: string;
+  readonly concludedAt: number;
+}
+
+const COLUMNS = '"sequence", "createdAt", "requestId", "eventType", "concludedAt"';
+
+/**
+ * Looks at `limit` deliveries that are dead, and queues those again that have died since the endpoint began to fail.
+ * @param order.after where the batch before ended; null for the first
+ * @returns how many were queued, and where to go on; null when that was all, or the endpoint is disabled again
+ */
+export function reviveDeliveries(
+  transaction: LedgerTransaction,
+  { after, limit, now }: { readonly after: DeliveryPosition | null; readonly limit: number; readonly now: Date },
+): { readonly revived: number; readonly last: DeliveryPosition | null } {
+  const { db } = transaction;
+  const endpoint = endpointRow(db);
+  const since = endpoint?.status === 'ACTIVE' ? endpoint.reviveSince : null;
+  if (since === null) return { revived: 0, last: null };
+  const range = { status: 'DEAD', above: after ?? FIRST, below: LAST, order: 'ASC', limit } as const;
+  const dead = readDeliveries<DeadRow>(db, COLUMNS, range);
+  const missed = dead.filter(({ concludedAt }) => concludedAt >= since);
+  for (const delivery of missed) requeue(transaction, delivery, now);
+  const last = lastOf(dead, limit);
+  if (last === null) db.run('UPDATE "WebhookEndpoint" SET "reviveSince" = NULL WHERE "id" = 1');
+  return { revived: missed.length, last };
 }
 
 /**
  * Gets to know the endpoint at the start of a process. A new address is a new endpoint: it is not failing yet, and if the one
  * before was disabled, it gets what that one did not.
- * @returns what {@link resumeEndpoint} does
+ * @returns whether one was resumed by that
  */
 export function meetEndpoint(
   transaction: LedgerTransaction,
   { urlHash, ...resumption }: Omit<Resumption, 'reason'> & { readonly urlHash: string },
-): number | null {
+): boolean {
   const { db } = transaction;
   const known = endpointRow(db);
-  if (known?.urlHash === urlHash) return null;
+  if (known?.urlHash === urlHash) return false;
   if (!known) {
     db.run('INSERT INTO "WebhookEndpoint" ("id", "urlHash") VALUES (1, ?)', urlHash);
-    return null;
+    return false;
   }
-  const revived = resumeEndpoint(transaction, { ...resumption, reason: 'it has a new address' });
+  const isResumed = resumeEndpoint(transaction, { ...resumption, reason: 'it has a new address' });
   db.run(
-    'UPDATE "WebhookEndpoint" SET "urlHash" = ?, "failingSince" = NULL, "warnedPercent" = 0 WHERE "id" = 1',
+    'UPDATE "WebhookEndpoint" SET "urlHash" = ?, "failingSince" = NULL, "lastFailureAt" = NULL, "warnedPercent" = 0 WHERE "id" = 1',
     urlHash,
   );
-  return revived;
+  return isResumed;
 }

@@ -10,8 +10,18 @@ interface EndpointRow {
   readonly urlHash: string;
   readonly status: 'ACTIVE' | 'DISABLED';
   readonly failingSince: number | null;
+  readonly lastFailureAt: number | null;
   readonly warnedPercent: number;
   readonly disabledAt: number | null;
+  readonly reviveSince: number | null;
+}
+
+/** When a failing endpoint is disabled. */
+export interface EndpointRules {
+  /** How long it may fail, without a success between, until it is disabled. */
+  readonly disableAfterMs: number;
+  /** Longer than any wait between two tries: where nothing was tried for so long, nobody knows whether it went on failing. */
+  readonly longestWaitMs: number;
 }
 
 /** What became known of the endpoint. */
@@ -30,7 +40,8 @@ export interface EndpointTrouble {
 
 export const endpointRow = (db: SqliteConnection): EndpointRow | undefined =>
   db.get<EndpointRow>(
-    'SELECT "urlHash", "status", "failingSince", "warnedPercent", "disabledAt" FROM "WebhookEndpoint" WHERE "id" = 1',
+    `SELECT "urlHash", "status", "failingSince", "lastFailureAt", "warnedPercent", "disabledAt", "reviveSince"
+       FROM "WebhookEndpoint" WHERE "id" = 1`,
   );
 
 /** Whether nothing may be sent. */
@@ -38,24 +49,32 @@ export const isEndpointDisabled = (db: SqliteConnection): boolean => endpointRow
 
 /** The CRM has taken a webhook: whatever failed before is over. */
 export function endpointTook({ db }: LedgerTransaction): void {
-  if (endpointRow(db)?.failingSince == null) return;
-  db.run('UPDATE "WebhookEndpoint" SET "failingSince" = NULL, "warnedPercent" = 0 WHERE "id" = 1');
+  const endpoint = endpointRow(db);
+  // Of a disabled one it is still to be known since when: a try was under way.
+  if (endpoint?.status !== 'ACTIVE' || endpoint.failingSince === null) return;
+  db.run(
+    'UPDATE "WebhookEndpoint" SET "failingSince" = NULL, "lastFailureAt" = NULL, "warnedPercent" = 0 WHERE "id" = 1',
+  );
 }
 
 /** The CRM has not: an endpoint that has failed for too long, without a success between, is disabled. */
 export function endpointFailed(
   transaction: LedgerTransaction,
   trouble: EndpointTrouble,
-  disableAfterMs: number,
+  { disableAfterMs, longestWaitMs }: EndpointRules,
 ): EndpointNews | null {
   const { db } = transaction;
   const { requestId, error, now } = trouble;
   const endpoint = endpointRow(db);
   if (endpoint?.status !== 'ACTIVE') return null;
-  if (endpoint.failingSince === null) {
-    db.run('UPDATE "WebhookEndpoint" SET "failingSince" = ? WHERE "id" = 1', now);
+  const silentMs = now.getTime() - (endpoint.lastFailureAt ?? 0);
+  if (endpoint.failingSince === null || silentMs > longestWaitMs) {
+    const begin =
+      'UPDATE "WebhookEndpoint" SET "failingSince" = ?, "lastFailureAt" = ?, "warnedPercent" = 0 WHERE "id" = 1';
+    db.run(begin, now, now);
     return null;
   }
+  db.run('UPDATE "WebhookEndpoint" SET "lastFailureAt" = ? WHERE "id" = 1', now);
   const percent = (100 * (now.getTime() - endpoint.failingSince)) / disableAfterMs;
   const mark = MARKS.findLast((mark) => mark <= percent);
   if (mark === undefined || mark <= endpoint.warnedPercent) return null;

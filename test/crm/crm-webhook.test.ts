@@ -121,6 +121,18 @@ describe('posting to the CRM', () => {
     await eventually(() => server.open() === 0); // it was cut
   });
 
+  it('goes by the status of an answer that is compressed, though nobody asked for that', async () => {
+    const { crm, webhook } = await start();
+    const gzipped = (status: number, headers = {}) =>
+      ({ kind: 'status', status, headers: { ...headers, 'content-encoding': 'gzip' }, body: 'x' }) as const;
+    crm.scenarios.add({ on: 'webhook', fault: gzipped(200), times: 1 });
+    crm.scenarios.add({ on: 'webhook', fault: gzipped(410), times: 1 });
+    crm.scenarios.add({ on: 'webhook', fault: gzipped(503, { 'retry-after': '7' }), times: 1 });
+    expect(await webhook.post('evt-1', BODY)).toMatchObject({ statusCode: 200, error: null });
+    expect(await webhook.post('evt-1', BODY)).toMatchObject({ statusCode: 410, error: 'status 410' });
+    expect(await webhook.post('evt-1', BODY)).toMatchObject({ statusCode: 503, retryAfterMs: 7_000 });
+  });
+
   it('does not mind an answer that is no JSON: only the status counts', async () => {
     const { crm, webhook } = await start();
     crm.scenarios.add({ on: 'webhook', fault: { kind: 'malformed' } });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { SessionEventRecord, SessionEventType, WebhookEventType } from '../../src/guest-session/session-event.js';
 import type { ClaimedDelivery } from '../../src/store/delivery-queue.js';
+import type { ReplayRange } from '../../src/store/delivery-replays.js';
 import type { DeliveryTry } from '../../src/store/delivery-tries.js';
 import type { Books } from './ledger.js';
 import { someEvent } from './ledger.js';
@@ -73,4 +74,13 @@ export class FakeClock {
   advance(ms: number): void {
     this.#now += ms;
   }
+}
+
+/** Replays all of a range. @returns how many */
+export async function replayAll({ outbox }: Books, range: ReplayRange, actor: string): Promise<number> {
+  let replayed = 0;
+  await outbox.replayAll(range, actor, (batch) => {
+    replayed += batch;
+  });
+  return replayed;
 }

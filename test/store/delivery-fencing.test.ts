@@ -6,7 +6,7 @@ import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { Outbox } from '../../src/store/outbox.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { DEAD, DELIVERED, deliveriesIn, deliveryOf, FakeClock, hearIn, RETRY_NOW, tell } from './deliveries.js';
-import { DISABLE_AFTER_MS, openBooks } from './ledger.js';
+import { openBooks, RULES } from './ledger.js';
 
 const LEASE_MS = 60_000;
 
@@ -21,7 +21,7 @@ async function twoWriters() {
     await writer[Symbol.asyncDispose]();
     db.close();
   });
-  const settings = { url: 'http://127.0.0.1/crm', disableAfterMs: DISABLE_AFTER_MS };
+  const settings = { url: 'http://127.0.0.1/crm', rules: RULES };
   return { clock, books, one: books.outbox, other: new Outbox(writer, db, settings, clock.now), heard: hearIn(books) };
 }
 

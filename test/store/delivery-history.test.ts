@@ -98,7 +98,11 @@ class History {
         await outbox.replay(pick(this.#told, step.delivery) ?? 'unknown', 'tester');
         break;
       case 'replayAll':
-        await outbox.replayAll({ status: step.status, since: new Date(0), until: new Date(8e15) }, 'tester');
+        await outbox.replayAll(
+          { status: step.status, since: new Date(0), until: new Date(8e15) },
+          'tester',
+          () => undefined,
+        );
         break;
       case 'bury':
         await this.#bury(step.limit);
@@ -209,7 +213,7 @@ it('whatever happens to webhooks, one has them at a time, those of a session com
     execute: (command, argument) => writer.execute(command, argument), // there is no company to wait for
     onCommit: (listener) => writer.onCommit(listener),
   };
-  const settings = { url: 'http://127.0.0.1/crm', disableAfterMs: 60_000 };
+  const settings = { url: 'http://127.0.0.1/crm', rules: { disableAfterMs: 60_000, longestWaitMs: 1_000_000 } };
   const outbox = new Outbox(eager, books.db, settings, clock.now);
   const heard = hearIn(books);
   await fc.assert(

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../../src/guest-session/session-event.js';
-import { type DeliveryFilter, type DeliveryPosition, DeliveryReader } from '../../src/store/delivery-reader.js';
+import type { DeliveryPosition } from '../../src/store/delivery-pages.js';
+import { type DeliveryFilter, DeliveryReader } from '../../src/store/delivery-reader.js';
 import { DELIVERED, GONE, hearIn, retryAt, tell } from './deliveries.js';
 import { type Books, openBooks, openSession } from './ledger.js';
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CursorExpiredError } from '../../src/errors.js';
 import { EventReader } from '../../src/store/event-reader.js';
 import { eventExpiry } from '../../src/store/expiry.js';
@@ -31,6 +31,14 @@ const firstSequence = (books: Books) =>
   books.outside.get<{ firstSequence: number }>('SELECT "firstSequence" FROM "SessionEventLog"')?.firstSequence;
 
 describe('events that were kept for long enough', () => {
+  it('stay while the wall clock says something else than the one that nobody can set', async () => {
+    const { books, expiry } = await withEvents(2, 1, 0);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 400 * DAY_MS });
+    onTestFinished(() => void vi.useRealTimers());
+    expect(await expiry.expireDue(10)).toBe(0);
+    expect(sequencesIn(books)).toEqual([1, 2, 3]);
+  });
+
   it('go from the old end of the log alone: one that is kept keeps all that come after it', async () => {
     const { books, expiry } = await withEvents(50, 40, 29, 45, 31, 0);
     expect(await expiry.expireDue(10)).toBe(2);

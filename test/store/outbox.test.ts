@@ -3,7 +3,7 @@ import { AuditReader } from '../../src/store/audit-reader.js';
 import type { ClaimedDelivery } from '../../src/store/delivery-queue.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import { DEAD, DELIVERED, eventTypesIn, RETRY_NOW, retryAt } from './deliveries.js';
-import { type Books, commitsInWal, openBooks, openSession, someEvent } from './ledger.js';
+import { type Books, commitsInWal, openBooks, openSession, RULES, someEvent } from './ledger.js';
 
 /** Books in which one session was opened, and its delivery as the process that opened it got it. */
 async function oneDelivery() {
@@ -123,6 +123,16 @@ describe('what a process has left behind', () => {
     await books.outbox.record(second, DEAD);
     expect(await books.outbox.releaseAbandoned()).toBe(0);
     expect(await books.outbox.claimDue(10)).toEqual([]);
+  });
+});
+
+describe('what is due later than anything can be', () => {
+  it('is due at once after a restart: the clock was wrong', async () => {
+    const { books, delivery } = await oneDelivery();
+    const at = new Date(Date.now() + 2 * RULES.longestWaitMs);
+    await books.outbox.record(delivery, retryAt(at));
+    expect(await books.outbox.releaseAbandoned()).toBe(1);
+    expect(await books.outbox.claimDue(10)).toHaveLength(1);
   });
 });
 

@@ -15,7 +15,7 @@ import {
   retryAt,
   tell,
 } from './deliveries.js';
-import { DISABLE_AFTER_MS, openBooks, openSession } from './ledger.js';
+import { openBooks, openSession, RULES } from './ledger.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -35,8 +35,7 @@ async function setUp() {
     return (await books.outbox.record(await claimed(), attempt))?.endpoint;
   };
   const endpoint = () => books.outside.get<Record<string, unknown>>('SELECT * FROM "WebhookEndpoint"');
-  const outboxFor = (url: string) =>
-    new Outbox(books.writer, books.db, { url, disableAfterMs: DISABLE_AFTER_MS }, clock.now);
+  const outboxFor = (url: string) => new Outbox(books.writer, books.db, { url, rules: RULES }, clock.now);
   return { clock, began, books, heard, claimed, tryAt, endpoint, outboxFor };
 }
 
@@ -117,16 +116,31 @@ describe('an endpoint that takes nothing for five days', () => {
     const { began, tryAt, endpoint, outboxFor } = await setUp();
     await tryAt(0);
     await tryAt(60);
-    expect(await outboxFor('http://127.0.0.1/crm').meetEndpoint()).toBeNull();
+    expect(await outboxFor('http://127.0.0.1/crm').meetEndpoint()).toBe(false);
     expect(endpoint()).toMatchObject({ failingSince: began, warnedPercent: 50 });
     expect(await tryAt(61)).toBeNull();
+  });
+
+  it('is not taken to have failed while nothing was tried for longer than any wait', async () => {
+    const { books, began, claimed, endpoint, clock } = await setUp();
+    const rules = { ...RULES, longestWaitMs: 29 * HOUR_MS };
+    const outbox = new Outbox(books.writer, books.db, { url: 'http://127.0.0.1/crm', rules }, clock.now);
+    const tryAt = async (hour: number) => {
+      clock.advance(began + hour * HOUR_MS - clock.now().getTime());
+      return (await outbox.record(await claimed(), DEAD))?.endpoint;
+    };
+    for (const hour of [0, 29, 58]) expect(await tryAt(hour)).toBeNull();
+    expect(await tryAt(60)).toMatchObject({ reason: expect.stringContaining('50 %') });
+    // Nothing has happened for two days and a half; then one try fails.
+    expect(await tryAt(121)).toBeNull();
+    expect(endpoint()).toMatchObject({ status: 'ACTIVE', failingSince: began + 121 * HOUR_MS, warnedPercent: 0 });
   });
 
   it('begins anew at another address', async () => {
     const { tryAt, endpoint, outboxFor, books } = await setUp();
     await tryAt(0);
     await tryAt(60);
-    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBeNull();
+    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBe(false);
     expect(endpoint()).toMatchObject({ status: 'ACTIVE', failingSince: null, warnedPercent: 0 });
     expect(deliveriesIn(books).map(({ status }) => status)).toEqual(['DEAD', 'DEAD']);
     expect(await tryAt(121)).toBeNull();
@@ -298,15 +312,62 @@ describe('resuming', () => {
   it('happens by itself when the endpoint has another address', async () => {
     const { books, outboxFor, gone, endpoint } = await goneEndpoint();
     const { urlHash } = endpoint()!;
-    expect(await outboxFor('http://127.0.0.1/crm').meetEndpoint()).toBeNull();
-    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBe(1);
+    expect(await outboxFor('http://127.0.0.1/crm').meetEndpoint()).toBe(false);
+    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBe(true);
+    expect(await outboxFor('http://127.0.0.1/other').revive()).toBe(1);
     expect(endpoint()).toMatchObject({ status: 'ACTIVE', failingSince: null, disabledAt: null, disabledReason: null });
     expect(endpoint()?.urlHash).not.toBe(urlHash);
     expect(deliveryOf(books, gone)).toMatchObject({ status: 'PENDING', failures: 0, attempts: 1 });
     expect(audits(books, 'WEBHOOK_ENDPOINT_RESUMED')).toMatchObject([
       { actor: 'crm-outbox', reason: 'it has a new address' },
     ]);
-    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBeNull();
+    expect(await outboxFor('http://127.0.0.1/other').meetEndpoint()).toBe(false);
+  });
+
+  it('brings back also what died of old age before it was disabled', async () => {
+    const { books, tryAt, claimed, heard } = await setUp();
+    const before = await claimed();
+    await books.outbox.record(before, DEAD);
+    await books.outbox.record(await claimed(), DELIVERED); // the trouble before was over
+    await tryAt(1);
+    const [, , early] = heard;
+    await tryAt(60);
+    await tryAt(130);
+    expect(await books.outbox.resumeEndpoint('tester')).toBe(3);
+    expect(deliveryOf(books, early!)).toMatchObject({ status: 'PENDING', failures: 0 });
+    expect(deliveryOf(books, before)).toMatchObject({ status: 'DEAD' });
+  });
+
+  it('goes on where a process has died over it', async () => {
+    const { books, gone, clock, outboxFor, endpoint } = await goneEndpoint();
+    const resumption = { actor: 'ops-1', requestId: randomUUID(), reason: null, now: clock.now() };
+    await books.writer.execute('resumeEndpoint', resumption); // and no more of it
+    expect(deliveryOf(books, gone)).toMatchObject({ status: 'DEAD' });
+    expect(await outboxFor('http://127.0.0.1/crm').revive()).toBe(1);
+    expect(deliveryOf(books, gone)).toMatchObject({ status: 'PENDING' });
+    expect(endpoint()).toMatchObject({ reviveSince: null });
+    expect(await outboxFor('http://127.0.0.1/crm').revive()).toBe(0);
+  });
+
+  it('brings back also what a worker had claimed and dropped', async () => {
+    const { books, clock, heard } = await goneEndpoint();
+    const dropped = await tell(books);
+    expect(heard.at(-1)).toMatchObject({ id: dropped.id });
+    expect(await books.outbox.bury(10)).toBe(0); // somebody may be trying it
+    clock.advance(HOUR_MS);
+    expect(await books.outbox.bury(10)).toBe(1);
+    expect(deliveryOf(books, dropped)).toMatchObject({ status: 'DEAD', leaseToken: null });
+    expect(await books.outbox.resumeEndpoint('tester')).toBe(2);
+  });
+
+  it('brings back what was buried by a clock that had gone back', async () => {
+    const { books, clock, heard } = await goneEndpoint();
+    const late = await tell(books);
+    await books.outbox.release(heard.at(-1)!);
+    clock.advance(-HOUR_MS);
+    expect(await books.outbox.bury(10)).toBe(1);
+    expect(await books.outbox.resumeEndpoint('tester')).toBe(2);
+    expect(deliveryOf(books, late)).toMatchObject({ status: 'PENDING' });
   });
 
   it('starts the time of failure anew', async () => {

@@ -4,9 +4,11 @@ CREATE TABLE "WebhookEndpoint" (
     "urlHash" TEXT NOT NULL,
     "status" TEXT NOT NULL DEFAULT 'ACTIVE',
     "failingSince" DATETIME,
+    "lastFailureAt" DATETIME,
     "warnedPercent" INTEGER NOT NULL DEFAULT 0,
     "disabledAt" DATETIME,
-    "disabledReason" TEXT
+    "disabledReason" TEXT,
+    "reviveSince" DATETIME
 );
 
 -- CreateTable
