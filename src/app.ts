@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { identify } from './access/api-keys.js';
-import { type Config, isLoopback, type Settings } from './config.js';
+import { isLoopback, type Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
 import { WebhookReplays } from './crm/replay-webhooks.js';
 import { longestWaitMs } from './crm/retry-schedule.js';
-import { AccessTokens } from './cxone/access-token.js';
-import { CxoneClient } from './cxone/cxone-client.js';
-import { CxoneExchange } from './cxone/exchange.js';
-import { GuardedExchange } from './cxone/guarded-exchange.js';
-import { RetryBudget } from './cxone/retry-budget.js';
+import { connectCxone } from './cxone/connect.js';
 import { HttpScorer } from './fraud/http-scorer.js';
 import { SimulatedScorer } from './fraud/simulated-scorer.js';
 import { createContext, type Services } from './graphql/context.js';
@@ -31,7 +27,7 @@ import { ExpirySweep } from './lifecycle/expiry-sweep.js';
 import { Reconciler } from './lifecycle/reconciler.js';
 import { SessionEventStream } from './lifecycle/session-event-stream.js';
 import { createLog } from './log.js';
-import { createHttpClient, type HttpClient } from './outbound/http-client.js';
+import { createHttpClient } from './outbound/http-client.js';
 import { wasNothingSent } from './outbound/undici-adapter.js';
 import { PLAYGROUND } from './paths.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
@@ -131,6 +127,11 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     teardown.use(new ExpirySweep(eventExpiry(ledger, database.reader, retentionMs), SLOW_SWEEP_MS, log));
 
     const { fraud, maxConcurrentSessions, createDeadlineMs, cxone: tenant } = config;
+    const upstream = {
+      baseUrl: tenant.baseUrl ?? cxoneSandbox?.url ?? '',
+      clientSecret: secrets.cxoneClientSecret,
+      fetchDeadlineMs: createDeadlineMs,
+    };
     const encryptionKeys = [encryptionKey, ...secrets.encryptionKeysOld] as const;
     const cipher = new TokenCipher(encryptionKey, secrets.encryptionKeysOld);
     const sessions = new SessionReader(database.prisma);
@@ -149,7 +150,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
           fraud.provider === 'http' && fraud.serviceUrl
             ? new HttpScorer(http.axios, fraud.serviceUrl, fraud)
             : new SimulatedScorer(),
-        cxone: createCxone(config, secrets.cxoneClientSecret, http, cxoneSandbox, log),
+        cxone: connectCxone({ axios: http.axios, wasNothingSent }, { ...tenant, ...upstream }, log),
         echo: new RequestIdEcho(),
         settling: new SingleFlight(),
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
@@ -213,25 +214,6 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     await teardown[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-function createCxone(
-  config: Config,
-  clientSecret: string,
-  http: HttpClient,
-  sandbox: CxoneSandbox | null,
-  log: Logger,
-): CxoneClient {
-  const { timeoutMs, maxAttempts, retryBaseMs: baseMs, clientId } = config.cxone;
-  const baseUrl = config.cxone.baseUrl ?? sandbox?.url ?? '';
-  const plain = new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl, timeoutMs });
-  const exchange = new GuardedExchange(plain, config.cxone, (call, isOpen) => {
-    if (isOpen) log.warn({ call }, 'CXone is in trouble: its circuit breaker has opened');
-    else log.info({ call }, 'CXone is back: its circuit breaker has closed');
-  });
-  const retry = { maxAttempts, baseMs, budget: new RetryBudget() };
-  const settings = { clientId, clientSecret, retry, fetchDeadlineMs: config.createDeadlineMs };
-  return new CxoneClient(exchange, new AccessTokens(exchange, settings), retry);
 }
 
 /** The server, listening. */

@@ -19,6 +19,7 @@ test('our rules reject, all else fails', () => {
     'CAPACITY_EXCEEDED',
     'IDEMPOTENCY_CONFLICT',
     'NOT_FOUND',
+    'WEBHOOKS_DISABLED',
   ]);
 });
 

@@ -6,11 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { loadSettings } from '../../dist/config.js';
-import { AccessTokens } from '../../dist/cxone/access-token.js';
-import { CxoneClient } from '../../dist/cxone/cxone-client.js';
-import { CxoneExchange } from '../../dist/cxone/exchange.js';
-import { GuardedExchange } from '../../dist/cxone/guarded-exchange.js';
-import { RetryBudget } from '../../dist/cxone/retry-budget.js';
+import { connectCxone } from '../../dist/cxone/connect.js';
 import { SimulatedScorer } from '../../dist/fraud/simulated-scorer.js';
 import { PrismaClient } from '../../dist/generated/prisma/client.js';
 import { createGuestSession } from '../../dist/guest-session/create-guest-session.js';
@@ -37,11 +33,6 @@ const ledger = await ThreadedLedger.start({ path, webhookEvents: [] });
 const sessions = new SessionReader(prisma);
 const cipher = new TokenCipher(secrets.encryptionKey);
 const http = createHttpClient();
-const exchange = new GuardedExchange(
-  new CxoneExchange({ axios: http.axios, wasNothingSent }, { baseUrl: tenant.baseUrl, timeoutMs: tenant.timeoutMs }),
-  tenant,
-);
-const retry = { maxAttempts: tenant.maxAttempts, baseMs: tenant.retryBaseMs, budget: new RetryBudget() };
 const attempts = new SqliteAttemptLedger(ledger, reader, cipher, {
   tellsCrm: false,
   maxConcurrentSessions,
@@ -49,15 +40,10 @@ const attempts = new SqliteAttemptLedger(ledger, reader, cipher, {
 });
 const ports = {
   scorer: new SimulatedScorer(),
-  cxone: new CxoneClient(
-    exchange,
-    new AccessTokens(exchange, {
-      clientId: tenant.clientId,
-      clientSecret: secrets.cxoneClientSecret,
-      retry,
-      fetchDeadlineMs: createDeadlineMs,
-    }),
-    retry,
+  cxone: connectCxone(
+    { axios: http.axios, wasNothingSent },
+    { ...tenant, clientSecret: secrets.cxoneClientSecret, fetchDeadlineMs: createDeadlineMs },
+    { info: complain, warn: complain },
   ),
   echo: new RequestIdEcho(),
   settling: new SingleFlight(),
