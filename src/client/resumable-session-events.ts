@@ -9,7 +9,7 @@ const DEFAULT_MAX_BUFFERED_EVENTS = 1_000;
 
 /** What to follow, and from where. */
 export interface ResumableSessionEventsOptions {
-  /** A cursor: the first event is the one after it. Without it the stream begins when the server takes the subscription. */
+  /** A cursor: the first event is the one after it. Without it the stream begins where the log stands when the client connects. */
   readonly after?: string | undefined;
   /** Only events of these types. */
   readonly types?: readonly SessionEventType[] | undefined;
@@ -46,8 +46,9 @@ export interface ResumableSessionEventsOptions {
  * client's to say (`retryAttempts`, `retryWait`). A server that is there and ends the subscription is asked again after 0.1 to
  * 0.2 seconds, then after twice that, up to 30 seconds, until there is an event.
  *
- * Without `after`, and until there is an event, it goes on from where the log stood when the client connected. If the client
- * was connected before, nobody knows where that was, and a break before the first event can lose some.
+ * Without `after` it begins where the log stood when the client connected, and misses nothing from there. If the client was
+ * connected before, nobody knows where that was: it begins when the server takes the subscription, and a break before the first
+ * event can lose some.
  *
  * @param client of graphql-ws; others may use it, too
  * @typeParam Extra what `selection` adds to an event

@@ -39,7 +39,7 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
   #buffer: Event[] = [];
   /** Of the last event that has arrived, or where the caller wants to begin. */
   #cursor: string | undefined;
-  /** Where the log stood when we first connected. A connection that was there before us does not tell. */
+  /** Where the log stood when we first connected: without `after` we begin there. A connection that was there before us does not tell. */
   #firstHead: string | undefined;
   #isConnected = true;
   #isFull = false;
@@ -166,9 +166,9 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
   /** Comes before the client subscribes on the connection. */
   #onConnected(payload: Record<string, unknown> | undefined): void {
     this.#isConnected = true;
-    this.#request.variables.after = this.#position;
-    // Not for the subscription that begins with it, which is from now: for those that follow without having had an event.
     if (typeof payload?.eventCursor === 'string') this.#firstHead ??= payload.eventCursor;
+    // Also for the first subscription: what happens before the server has taken it would be lost to one that is from now.
+    this.#request.variables.after = this.#position;
   }
 
   #onClosed(event: unknown): void {

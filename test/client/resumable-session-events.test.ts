@@ -193,8 +193,33 @@ describe('resumableSessionEvents, when something breaks', () => {
 
     await heard.hears(2);
     expect(heard.cursors()).toEqual([8, 9]);
-    expect(server.subscriptions[0]?.variables).toEqual({});
-    expect(new Set(server.subscriptions.slice(1).map(({ variables }) => variables.after))).toEqual(new Set(['7']));
+    expect(new Set(server.subscriptions.map(({ variables }) => variables.after))).toEqual(new Set(['7']));
+  });
+
+  it('misses nothing between its connection and its first subscription', async () => {
+    const server = await EventServer.start();
+    server.append(7);
+    server.ack = { eventCursor: '7' };
+    server.onSubscribe = (subscription) => {
+      server.head = 9; // nobody followed it yet
+      server.follow(subscription);
+    };
+    const heard = follow(resumableSessionEvents(server.client()));
+
+    await heard.hears(2);
+    expect(heard.cursors()).toEqual([8, 9]);
+  });
+
+  it('begins with now on a connection that was there before it', async () => {
+    const server = await EventServer.start();
+    server.ack = { eventCursor: '0' };
+    const client = server.client();
+    follow(resumableSessionEvents(client, { after: '0' }));
+    await eventually(() => server.live.length === 1);
+
+    follow(resumableSessionEvents(client));
+    await eventually(() => server.live.length === 2);
+    expect(server.subscriptions[1]?.variables).toEqual({});
   });
 
   it('prefers the cursor of its caller to where the log stood', async () => {
