@@ -14,8 +14,8 @@ import {
 } from 'type-graphql';
 import { type SessionEventFilter, type SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
 import { toPage } from '../store/page.js';
-import type { GraphqlContext } from './context.js';
-import { searchable } from './error-format.js';
+import type { GraphqlContext, Services } from './context.js';
+import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
 import { connectionOf, eventCursor, pageSize, toConnection } from './relay.js';
 import { GuestSession } from './session-types.js';
@@ -39,6 +39,17 @@ const filterOf = ({ types, guestId }: EventArgs): SessionEventFilter => ({
   guestId: searchable(guestId?.toLowerCase(), 'guestId'),
 });
 
+/**
+ * The sequence that a cursor is made of.
+ * @throws BAD_USER_INPUT for one beyond the end of the log: it is of another database
+ */
+async function sequenceOf(cursor: string, { stream, events }: Services): Promise<number> {
+  const sequence = eventCursor.read(cursor);
+  // The database shows what was committed a moment before the stream hears of it.
+  if (sequence <= stream.head || sequence <= (await events.newestSequence())) return sequence;
+  throw badUserInput('"after" is not a cursor of this log.');
+}
+
 @Resolver(() => SessionEvent)
 export class EventResolver {
   @Authorized('CRM', 'OPS')
@@ -49,7 +60,7 @@ export class EventResolver {
     @Arg('first', () => Int, { defaultValue: 100, description: 'How many, from 1 to 100.' }) first: number,
   ) {
     const size = pageSize(first);
-    const after = args.after == null ? null : eventCursor.read(args.after, services.stream.head);
+    const after = args.after == null ? null : await sequenceOf(args.after, services);
     const rows = await services.events.eventsAfter(after, filterOf(args), size + 1);
     return toConnection(toPage(rows, size), eventCursor.of, args.after);
   }
@@ -58,10 +69,9 @@ export class EventResolver {
   @Subscription(() => SessionEvent, {
     description:
       'What happens to sessions, as it happens. With `after`, first all that has happened since that cursor: nothing is missed, nothing comes twice.',
-    subscribe: ({ args, context }: { args: EventArgs; context: GraphqlContext }) => {
-      const { stream } = context.services;
-      const after = args.after == null ? undefined : eventCursor.read(args.after, stream.head);
-      return stream.follow(filterOf(args), after);
+    subscribe: async ({ args, context: { services } }: { args: EventArgs; context: GraphqlContext }) => {
+      const after = args.after == null ? undefined : await sequenceOf(args.after, services);
+      return services.stream.follow(filterOf(args), after);
     },
   })
   sessionEvents(@Root() event: SessionEventRecord, @Args(() => EventArgs) _args: EventArgs): SessionEventRecord {

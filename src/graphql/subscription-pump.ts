@@ -71,7 +71,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
 
   onCommit(events: readonly SessionEventRecord[]): void {
     const { follower } = this.#options;
-    for (const event of events) if (follower.wants(event)) this.#unreadEvents += 1;
+    for (const event of events) if (event.sequence > this.#began && follower.wants(event)) this.#unreadEvents += 1;
     if (this.#state === 'idle') this.#queue();
     if (this.#state === 'blocked') this.#complain();
   }

@@ -46,14 +46,17 @@ export class SessionEventStream {
     for (const follower of this.#followers) follower.tell(events);
   }
 
-  /** @param after sequence to go on from; without it, from now */
+  /**
+   * @param after sequence to go on from; without it, from now. It may be ahead of `head` for a moment: what was committed can be
+   * read a little before it is published. The follower then passes over what is published up to it.
+   */
   follow(filter: SessionEventFilter, after = this.#head): Follower {
     const follower = new Follower(
       after,
       (sequence) => this.#read(sequence, filter),
       (event) => matchesFilter(event, filter),
       () => this.#followers.delete(follower),
-      this.#head,
+      Math.max(after, this.#head),
     );
     this.#followers.add(follower);
     return follower;
@@ -105,7 +108,7 @@ export class Follower implements AsyncIterableIterator<SessionEventRecord> {
     read: (after: number) => LogPage | Promise<LogPage>,
     wants: (event: SessionEventRecord) => boolean,
     forget: () => void,
-    /** Where the log ended when it began. */
+    /** Where the log ended when it began, as far as it is known. */
     readonly head: number,
   ) {
     this.#cursor = cursor;

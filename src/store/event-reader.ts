@@ -37,7 +37,7 @@ export class EventReader {
     if (guestId !== undefined) return this.#eventsOfGuest(guestId, sequence, filter, limit);
     const ranges = types ? [...new Set(types)].map((type) => ({ type })) : [{}];
     // Several queries may see several states of a growing log: one that sees further would hide what another has missed.
-    const end = ranges.length > 1 ? await this.#newestSequence() : Number.POSITIVE_INFINITY;
+    const end = ranges.length > 1 ? await this.newestSequence() : Number.POSITIVE_INFINITY;
     const read = (range: { readonly type?: SessionEventType }) =>
       this.#prisma.sessionEvent.findMany({
         where: { sequence: { gt: sequence }, ...range },
@@ -66,7 +66,8 @@ export class EventReader {
     return sift(read, (event) => matchesFilter(event, filter), limit);
   }
 
-  async #newestSequence(): Promise<number> {
+  /** Of the newest event that is committed and kept; 0 where there is none. */
+  async newestSequence(): Promise<number> {
     const newest = await this.#prisma.sessionEvent.findFirst({
       orderBy: { sequence: 'desc' },
       select: { sequence: true },

@@ -175,3 +175,29 @@ it('tells with the acknowledgement where the log ends', async () => {
     payload: { eventCursor: Buffer.from('event:42').toString('base64url') },
   });
 });
+
+describe('a cursor of an event that is committed, and that the stream has not heard of', () => {
+  it('is taken, and nothing is repeated or skipped', async () => {
+    const server = await startStreamServer({ maxBufferedEvents: 2 });
+    server.commit(3);
+    const publish = server.commitSilently(4);
+    const subscriber = await server.subscriber();
+    subscriber.subscribe(REASONS, { after: Buffer.from('event:5').toString('base64url') });
+    await eventually(() => server.stream.followerCount === 1);
+    publish();
+    server.commit(2);
+
+    await eventually(() => subscriber.heard().length === 4);
+    expect(subscriber.heard()).toEqual([6, 7, 8, 9]);
+  });
+
+  it('is refused where there is no such event', async () => {
+    const server = await startStreamServer();
+    server.commitSilently(4);
+    const subscriber = await server.subscriber();
+    subscriber.subscribe(REASONS, { after: Buffer.from('event:5').toString('base64url') });
+
+    expect(await subscriber.receives('error')).toMatchObject({ payload: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
+    expect(server.stream.followerCount).toBe(0);
+  });
+});

@@ -44,7 +44,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } 
   const server = attachSubscriptions(http, {
     path: '/graphql',
     schema,
-    services: { stream, sessions } as unknown as Services,
+    services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
     authenticate: (role = 'OPS') => ({ name: role, role: role as Role }),
     acceptsHost: () => true,
@@ -57,8 +57,8 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } 
     http.close();
   });
 
-  /** Commits so many events, of which `content` tells. */
-  function commit(count: number, content: Partial<SessionEventRecord> = {}): void {
+  /** Commits so many events, of which `content` tells. @returns tells the stream of them */
+  function commitSilently(count: number, content: Partial<SessionEventRecord> = {}): () => void {
     const committed = Array.from({ length: count }, () => {
       const sequence = head + events.length + 1;
       const event = { ...someEvent(), sequence, ...content };
@@ -72,14 +72,15 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } 
       events.push(event);
       return event;
     });
-    stream.publish(committed);
+    return () => stream.publish(committed);
   }
 
   const { port } = http.address() as AddressInfo;
   const url = `ws://127.0.0.1:${port}/graphql`;
   return {
     port,
-    commit,
+    commit: (count: number, content: Partial<SessionEventRecord> = {}) => commitSilently(count, content)(),
+    commitSilently,
     stream,
     log,
     asked,
@@ -119,8 +120,7 @@ async function connect(url: string, role?: Role) {
     send,
     messages,
     /** What it has heard, as sequences. */
-    heard: (id?: string) =>
-      eventsOf(messages, id).map(({ cursor }) => eventCursor.read(cursor, Number.POSITIVE_INFINITY)),
+    heard: (id?: string) => eventsOf(messages, id).map(({ cursor }) => eventCursor.read(cursor)),
     lastCursor: (): string => eventsOf(messages).at(-1).cursor,
     /** The message of this type. */
     receives: (type: string) => eventually(() => messages.find((message) => message.type === type)),
