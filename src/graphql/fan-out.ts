@@ -55,6 +55,7 @@ export class FanOut {
       },
     });
     this.#pumps.add(pump);
+    pump.start();
     return pump;
   }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type DocumentNode, getOperationAST, Kind, type OperationDefinitionNode, visit } from 'graphql';
 
 export interface SharedBy {
@@ -9,7 +10,8 @@ export interface SharedBy {
 
 /**
  * What two subscriptions must have in common for each event to look the same to both: what is asked, with which variables,
- * by which role. Variables that only say where to start do not count.
+ * by which role. Variables that only say where to start do not count. A hash, because documents may be long, and each group keeps
+ * its key.
  */
 export function shareKey(document: DocumentNode, { role, query, operationName, variables }: SharedBy): string {
   const operation = getOperationAST(document, operationName);
@@ -19,7 +21,9 @@ export function shareKey(document: DocumentNode, { role, query, operationName, v
   const values = names
     .filter((name) => !starts.has(name) && variables?.[name] !== undefined)
     .map((name) => [name, variables?.[name]]);
-  return JSON.stringify([role, operationName ?? null, query, values]);
+  return createHash('sha256')
+    .update(JSON.stringify([role, operationName ?? null, query, values]))
+    .digest('base64');
 }
 
 /** Variables that are used only as the argument `after` of a field of the root. */

@@ -19,11 +19,6 @@ export class Slices {
     this.#next ??= setImmediate(() => this.#run());
   }
 
-  /** Whether anything waits for its turn. */
-  get isBusy(): boolean {
-    return this.#tasks.size > 0;
-  }
-
   #run(): void {
     const until = performance.now() + SLICE_MS;
     for (const task of this.#tasks) {

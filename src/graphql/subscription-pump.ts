@@ -59,9 +59,14 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
       this.#rejectEnd = reject;
     });
     this.#end.catch(() => undefined); // nobody may be left who wants to know
-    options.socket.add(this);
-    options.follower.listen(this);
-    this.#queue();
+  }
+
+  /** Begins to write; ends at once where the follower has ended before. */
+  start(): void {
+    const { socket, follower } = this.#options;
+    socket.add(this);
+    follower.listen(this);
+    if (this.#state !== 'ended') this.#queue();
   }
 
   /** Whether it has anything to do that does not depend on its client. */

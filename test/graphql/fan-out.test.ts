@@ -1,5 +1,8 @@
+import { type ExecutionArgs, parse } from 'graphql';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CursorExpiredError } from '../../src/errors.js';
+import { FanOut } from '../../src/graphql/fan-out.js';
+import type { SubscriptionSocket } from '../../src/graphql/subscription-socket.js';
 import { eventually } from '../support/eventually.js';
 import { startStreamServer } from './stream-server.js';
 
@@ -200,4 +203,24 @@ describe('a cursor of an event that is committed, and that the stream has not he
     expect(await subscriber.receives('error')).toMatchObject({ payload: [{ extensions: { code: 'BAD_USER_INPUT' } }] });
     expect(server.stream.followerCount).toBe(0);
   });
+});
+
+it('ends a subscription at once whose follower has ended before it joins', async () => {
+  const { stream } = await startStreamServer();
+  const follower = stream.follow({});
+  await follower.return();
+  const writers = new Set<unknown>();
+  const socket = {
+    isOpen: true,
+    add: (writer: unknown) => writers.add(writer),
+    delete: (writer: unknown) => writers.delete(writer),
+  } as unknown as SubscriptionSocket;
+  const fanOut = new FanOut({ format: (formatted) => formatted, maxBufferedEvents: 1 });
+  const args = { document: parse('subscription { sessionEvents { id } }') } as ExecutionArgs;
+
+  const subscription = fanOut.join({ id: '1', shareKey: 'key', args, follower, socket });
+
+  await expect(subscription.next()).resolves.toEqual({ value: undefined, done: true });
+  await fanOut.flush(1_000);
+  expect(writers.size).toBe(0);
 });

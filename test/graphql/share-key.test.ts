@@ -54,3 +54,7 @@ it.each([
 ])('%s reads more than the event: %s', (query, readsMore) => {
   expect(readsMoreThanTheEvent(parse(query))).toBe(readsMore);
 });
+
+it('is short, however long the document is', () => {
+  expect(keyOf({ query: `${QUERY} # ${'x'.repeat(90_000)}` })).toMatch(/^[\w+/]{43}=$/);
+});
