@@ -224,3 +224,23 @@ it('ends a subscription at once whose follower has ended before it joins', async
   await fanOut.flush(1_000);
   expect(writers.size).toBe(0);
 });
+
+it('refuses the 101st subscription of a socket, and goes on with the others', async () => {
+  const server = await startStreamServer();
+  const socket = await server.subscriber();
+  for (const id of upTo(101)) socket.subscribe(REASONS, {}, String(id));
+
+  expect(await socket.receives('error')).toMatchObject({
+    id: '101',
+    payload: [{ extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' } }],
+  });
+  server.commit(1);
+  await eventually(() => socket.heard().length === 100);
+
+  socket.send({ type: 'complete', id: '1' });
+  await eventually(() => server.stream.followerCount === 99);
+  socket.subscribe(REASONS, {}, 'in its place');
+  await eventually(() => server.stream.followerCount === 100);
+  server.commit(1);
+  await eventually(() => socket.heard('in its place').length === 1);
+});

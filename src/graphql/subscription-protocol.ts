@@ -1,0 +1,124 @@
+import { createSourceEventStream, type ExecutionResult, GraphQLError, type GraphQLSchema } from 'graphql';
+import { CloseCode, makeServer, type Server as ProtocolServer } from 'graphql-ws';
+import type { Follower } from '../lifecycle/session-event-stream.js';
+import { createContext, type KnownCaller, type Services } from './context.js';
+import type { FanOut } from './fan-out.js';
+import { eventCursor } from './relay.js';
+import { shareKey } from './share-key.js';
+import type { FormatError } from './shared-execution.js';
+import { SubscriptionDocuments } from './subscription-document.js';
+import type { SubscriptionSocket } from './subscription-socket.js';
+
+const INIT_TIMEOUT_MS = 3_000;
+/** Of one socket. Each costs a follower and a pump. A setting of its own comes with those of the other limits. */
+const MAX_SUBSCRIPTIONS = 100;
+
+export interface ProtocolOptions {
+  readonly schema: GraphQLSchema;
+  readonly services: Services;
+  readonly fanOut: FanOut;
+  /** What the public sees of an error. */
+  readonly format: FormatError;
+  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
+  authenticate(authorization: string | undefined): KnownCaller;
+}
+
+interface ConnectionParams extends Record<string, unknown> {
+  readonly authorization?: unknown;
+  readonly Authorization?: unknown;
+}
+
+/** What there is to a socket beside the protocol. */
+export interface SocketExtra {
+  readonly socket: SubscriptionSocket;
+  close(code: number, reason: string): void;
+  caller?: KnownCaller;
+}
+
+/** What is wrong with a subscription that does not even begin. */
+class RefusedSubscription extends Error {
+  constructor(readonly errors: readonly GraphQLError[]) {
+    super('the subscription was refused');
+  }
+}
+
+/**
+ * graphql-ws speaks the protocol; the events themselves go past it, from the fan-out straight to the sockets. Apollo's guards
+ * do not cover sockets, so documents are parsed, validated, authorised and their errors formatted here, by the same functions.
+ * Sockets are for subscriptions: all else goes over HTTP.
+ */
+export function makeProtocol({
+  schema,
+  services,
+  fanOut,
+  format,
+  authenticate,
+}: ProtocolOptions): ProtocolServer<SocketExtra> {
+  const documents = new SubscriptionDocuments(schema);
+  return makeServer<ConnectionParams, SocketExtra>({
+    schema,
+    connectionInitWaitTimeout: INIT_TIMEOUT_MS,
+    onConnect: ({ connectionParams, extra }) => {
+      const { authorization, Authorization } = connectionParams ?? {};
+      const given = authorization ?? Authorization;
+      try {
+        extra.caller = authenticate(typeof given === 'string' ? given : undefined);
+      } catch {
+        extra.close(CloseCode.Forbidden, 'Forbidden');
+        return false;
+      }
+      // Who subscribes from now can go on from here, should the connection break before the first event.
+      return { eventCursor: eventCursor.of({ sequence: services.stream.head }) };
+    },
+    onSubscribe: ({ extra, subscriptions }, _id, payload) => {
+      // It is one of them already.
+      if (Object.keys(subscriptions).length > MAX_SUBSCRIPTIONS) return [tooManySubscriptions()];
+      const document = documents.read(payload);
+      if (!('kind' in document)) return document;
+      const { operationName, variables: variableValues } = payload;
+      return {
+        schema,
+        document,
+        operationName,
+        variableValues,
+        contextValue: createContext(callerOf(extra), services),
+      };
+    },
+    // Not yet results but events; the next hook turns them into what graphql-ws expects.
+    subscribe: (args) => createSourceEventStream(args) as Promise<AsyncIterable<ExecutionResult> | ExecutionResult>,
+    onOperation: ({ extra }, id, payload, args, source) => {
+      if ('errors' in source) return failing(new RefusedSubscription(source.errors ?? []));
+      if (!isFollower(source)) throw new Error('a subscription that does not follow the log');
+      const { role } = callerOf(extra);
+      const key = shareKey(args.document, { ...payload, role });
+      return fanOut.join({ id, shareKey: key, args, follower: source, socket: extra.socket });
+    },
+    onError: (_context, _id, _payload, errors) =>
+      errors.flatMap(causesOf).map((error) => format(error instanceof GraphQLError ? error.toJSON() : error, error)),
+  });
+}
+
+function callerOf({ caller }: SocketExtra): KnownCaller {
+  if (!caller) throw new Error('a socket subscribed before it was let in');
+  return caller;
+}
+
+const tooManySubscriptions = (): GraphQLError =>
+  new GraphQLError(`A socket may have ${MAX_SUBSCRIPTIONS} subscriptions. End some, or open another socket.`, {
+    extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' },
+  });
+
+/** Every subscription of the schema is a follower of the log. */
+const isFollower = (source: object): source is Follower => 'read' in source && 'listen' in source;
+
+/** A result that fails: graphql-ws answers with `error`, by `onError`, and not with a `next` that nothing follows. */
+const failing = (error: Error): AsyncIterable<never> => ({
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }),
+});
+
+/** graphql-ws wraps what ends a subscription, and would tell its message. */
+function causesOf(error: GraphQLError | { readonly message: string }): readonly (GraphQLError | Error)[] {
+  const cause = error instanceof GraphQLError && !error.path ? error.originalError : undefined;
+  if (cause instanceof RefusedSubscription) return cause.errors;
+  return [cause ?? (error as GraphQLError)];
+}
