@@ -35,19 +35,12 @@ const client = createClient({
   shouldRetry: () => true,
   retryWait: (retries) => sleep(Math.min(100 * 2 ** retries, LONGEST_PAUSE_MS) * (0.5 + Math.random() / 2)),
 });
-if (after) {
-  console.log(`resuming after ${after}`);
-} else {
-  console.log('starting with what happens from now on');
-  // Where that was must outlive it, too, even if nothing happens for a while.
-  const forget = client.on('connected', (_socket, ack) => {
-    forget();
-    if (ack?.eventCursor) record({ cursor: ack.eventCursor });
-  });
-}
+console.log(after ? `resuming after ${after}` : 'starting with what happens from now on');
 
 try {
-  for await (const event of resumableSessionEvents(client, { after })) {
+  // Where it begins must outlive it, too, even if nothing happens for a while.
+  const onProgress = (cursor) => record({ cursor });
+  for await (const event of resumableSessionEvents(client, { after, onProgress })) {
     record(event);
     if (waiting.length >= MAX_WAITING) await saving;
   }

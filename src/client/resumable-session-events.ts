@@ -24,11 +24,18 @@ export interface ResumableSessionEventsOptions {
    * the consumer has taken them, and taken up again after the last of them.
    */
   readonly maxBufferedEvents?: number | undefined;
+  /**
+   * Up to where there is nothing for you that you have not had: told when you wait for the next event, and the log has moved on
+   * without one. A cursor to store, like that of an event: with a rare filter the cursor of the last event may be older than what
+   * the server keeps. Without `after` it is also told where the stream begins. It must not throw.
+   */
+  readonly onProgress?: ((cursor: string) => void) | undefined;
 }
 
 /**
  * Session events in the order of the log, each once, for as long as you like: when the connection breaks or the server
- * stops, the stream goes on after the last event that has arrived.
+ * stops, the stream goes on after the last event that has arrived, or from where the server has said since that it has sent
+ * everything.
  *
  * ```ts
  * const client = createClient({
@@ -42,7 +49,8 @@ export interface ResumableSessionEventsOptions {
  * ```
  *
  * It subscribes at once, not with the first `next()`. It ends when you `break`, with `signal`, or when the client is disposed
- * of; what has arrived and was not taken is dropped then. How long to wait for a server that is away, and how often, is the
+ * of; what has arrived and was not taken is dropped then. While it has no subscription, because `maxBufferedEvents` wait or in
+ * a pause before it asks again, it cannot tell that the client was disposed of: use `signal` or `break`, then. How long to wait for a server that is away, and how often, is the
  * client's to say (`retryAttempts`, `retryWait`). A server that is there and ends the subscription is asked again after 0.1 to
  * 0.2 seconds, then after twice that, up to 30 seconds, until there is an event.
  *
@@ -61,7 +69,8 @@ export function resumableSessionEvents<Extra extends object = object>(
   client: Client,
   options: ResumableSessionEventsOptions = {},
 ): AsyncIterableIterator<SessionEvent & Extra> {
-  const { after, types, guestId, selection = '', maxBufferedEvents = DEFAULT_MAX_BUFFERED_EVENTS } = options;
+  const { after, types, guestId, selection = '', signal, onProgress } = options;
+  const { maxBufferedEvents = DEFAULT_MAX_BUFFERED_EVENTS } = options;
   if (!Number.isInteger(maxBufferedEvents) || maxBufferedEvents < 1) {
     throw new RangeError(`maxBufferedEvents must be a whole number from 1, not ${maxBufferedEvents}`);
   }
@@ -69,5 +78,11 @@ export function resumableSessionEvents<Extra extends object = object>(
   sessionEvents(after: $after, types: $types, guestId: $guestId) { ${DEFAULT_FIELDS} ${selection} }
 }`;
   const variables = { after, types, guestId };
-  return new SessionEventFeed<SessionEvent & Extra>(client, { query, variables }, maxBufferedEvents, options.signal);
+  return new SessionEventFeed<SessionEvent & Extra>(client, {
+    query,
+    variables,
+    maxBufferedEvents,
+    signal,
+    onProgress,
+  });
 }

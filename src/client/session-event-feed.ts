@@ -1,4 +1,5 @@
 import type { Client } from 'graphql-ws';
+import { ServerMarks } from './server-marks.js';
 import type { SessionEvent } from './session-event.js';
 import { SessionEventsError } from './session-events-error.js';
 
@@ -9,10 +10,13 @@ const FORBIDDEN = 4403;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 30_000;
 
-/** What is subscribed to. The client writes it out anew for every connection, with what `after` is by then. */
-export interface FeedRequest {
+/** What is subscribed to, and by whom. */
+export interface FeedOptions {
   readonly query: string;
-  readonly variables: { after?: string | undefined };
+  readonly variables: { readonly after?: string | undefined };
+  readonly maxBufferedEvents: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((cursor: string) => void) | undefined;
 }
 
 interface Reader<Event> {
@@ -23,24 +27,25 @@ interface Reader<Event> {
 /**
  * The log as an iterator, across as many connections and subscriptions as it takes. There are three ways back to the stream:
  *
- *  1. the connection breaks: the client connects and subscribes again by itself, and `#onConnected` has moved `after` by then;
+ *  1. the connection breaks: the client connects and subscribes again by itself, with what `after` is by then;
  *  2. the server ends the subscription, because it stops or because we were too slow: `#subscribeLater`;
  *  3. the buffer is full: we end the subscription, and subscribe again when the consumer has taken everything.
  *
- * Each goes on after the last event that has arrived, so what has arrived is never asked for again, and what has not is.
+ * Each goes on after the last event that has arrived, or the mark that came after it, so what has arrived is never asked for
+ * again, and what has not is.
  * Written by hand because a generator cannot be ended while it waits.
  */
 export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterableIterator<Event> {
   readonly #client: Client;
-  readonly #request: FeedRequest;
-  readonly #maxBufferedEvents: number;
+  readonly #options: FeedOptions;
   readonly #cleanUps: (() => void)[];
   readonly #readers: Reader<Event>[] = [];
   #buffer: Event[] = [];
-  /** Of the last event that has arrived, or where the caller wants to begin. */
+  /** Up to where everything has arrived, or where we begin. Only a connection that was there before us does not tell that. */
   #cursor: string | undefined;
-  /** Where the log stood when we first connected: without `after` we begin there. A connection that was there before us does not tell. */
-  #firstHead: string | undefined;
+  /** The cursor, where it is not that of an event, and the consumer has not been told yet. */
+  #mark: string | undefined;
+  readonly #marks = new ServerMarks();
   #isConnected = true;
   #isFull = false;
   #isOver = false;
@@ -50,16 +55,17 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
   /** Ends the subscription that there is now. Its presence says which one counts: an old one may still have something to say. */
   #unsubscribe: (() => void) | undefined;
 
-  constructor(client: Client, request: FeedRequest, maxBufferedEvents: number, signal: AbortSignal | undefined) {
+  constructor(client: Client, options: FeedOptions) {
+    const { variables, signal } = options;
     this.#client = client;
-    this.#request = request;
-    this.#maxBufferedEvents = maxBufferedEvents;
-    this.#cursor = request.variables.after;
+    this.#options = options;
+    this.#cursor = variables.after;
     const abort = () => this.#finish();
     signal?.addEventListener('abort', abort);
     this.#cleanUps = [
       () => signal?.removeEventListener('abort', abort),
       client.on('connected', (_socket, payload) => this.#onConnected(payload)),
+      client.on('ping', (received, payload) => received && this.#onPing(payload)),
       client.on('closed', (event) => this.#onClosed(event)),
     ];
     if (signal?.aborted) abort();
@@ -75,7 +81,10 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
       }
       return Promise.resolve({ value, done: false });
     }
-    if (!this.#isOver) return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (!this.#isOver) {
+      this.#tellProgress(); // who asks for more is done with what it had
+      return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    }
     const error = this.#error;
     this.#error = undefined; // thrown once: an iterator that has thrown is at its end
     return error ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
@@ -92,31 +101,41 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
 
   #subscribe(): void {
     let isEnded = false;
-    this.#request.variables.after = this.#position;
-    const end = this.#client.subscribe<{ sessionEvents: Event }>(this.#request, {
-      next: ({ data, errors }) => {
-        if (isEnded) return;
-        if (data?.sessionEvents && !errors) this.#take(data.sessionEvents);
-        else this.#finish(new SessionEventsError(errors));
+    const { query } = this.#options;
+    // Written out by the client in the moment in which it subscribes, on each connection anew.
+    const variables = { toJSON: () => this.#onSubscribing() };
+    const end = this.#client.subscribe<{ sessionEvents: Event }>(
+      { query, variables },
+      {
+        next: ({ data, errors }) => {
+          if (isEnded) return;
+          if (data?.sessionEvents && !errors) this.#take(data.sessionEvents);
+          else this.#finish(new SessionEventsError(errors));
+        },
+        error: (error) => {
+          if (isEnded) return;
+          if ((error as { code?: unknown }).code === TOO_SLOW) this.#subscribeLater();
+          else this.#finish(new SessionEventsError(error));
+        },
+        complete: () => {
+          if (isEnded) return;
+          // Where the connection is gone and the client does not want it back, it has been disposed of.
+          if (this.#isConnected) this.#subscribeLater();
+          else this.#finish();
+        },
       },
-      error: (error) => {
-        if (isEnded) return;
-        if ((error as { code?: unknown }).code === TOO_SLOW) this.#subscribeLater();
-        else this.#finish(new SessionEventsError(error));
-      },
-      complete: () => {
-        if (isEnded) return;
-        // Where the connection is gone and the client does not want it back, it has been disposed of.
-        if (this.#isConnected) this.#subscribeLater();
-        else this.#finish();
-      },
-    });
+    );
     this.#unsubscribe = () => {
       isEnded = true;
       // Not within the event that we are in: if the server's own end came with it, the client would count the end twice, and
       // never know again whether anybody uses its connection.
       queueMicrotask(end);
     };
+  }
+
+  #onSubscribing(): object {
+    this.#marks.onSubscribing();
+    return { ...this.#options.variables, after: this.#cursor };
   }
 
   #subscribeLater(): void {
@@ -130,16 +149,19 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
     clearTimeout(this.#pause);
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
+    this.#marks.onEnd();
   }
 
   #take(event: Event): void {
     this.#pauseMs = FIRST_PAUSE_MS;
+    this.#marks.onEvent();
     if (event.cursor === this.#cursor) return;
     this.#cursor = event.cursor;
+    this.#mark = undefined;
     const reader = this.#readers.shift();
     if (reader) reader.resolve({ value: event, done: false });
     else this.#buffer.push(event);
-    if (this.#buffer.length < this.#maxBufferedEvents) return;
+    if (this.#buffer.length < this.#options.maxBufferedEvents) return;
     this.#isFull = true;
     this.#stop();
   }
@@ -159,20 +181,33 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
     }
   }
 
-  get #position(): string | undefined {
-    return this.#cursor ?? this.#firstHead;
-  }
-
   /** Comes before the client subscribes on the connection. */
   #onConnected(payload: Record<string, unknown> | undefined): void {
     this.#isConnected = true;
-    if (typeof payload?.eventCursor === 'string') this.#firstHead ??= payload.eventCursor;
-    // Also for the first subscription: what happens before the server has taken it would be lost to one that is from now.
-    this.#request.variables.after = this.#position;
+    // We begin here, and not when the server takes the subscription: what happens before that would be lost.
+    if (this.#cursor === undefined && typeof payload?.eventCursor === 'string') this.#moveTo(payload.eventCursor);
+  }
+
+  #onPing(payload: Record<string, unknown> | undefined): void {
+    const mark = this.#marks.read(payload);
+    if (mark !== undefined && mark !== this.#cursor) this.#moveTo(mark);
+  }
+
+  #moveTo(mark: string): void {
+    this.#cursor = mark;
+    this.#mark = mark;
+    if (this.#readers.length > 0) this.#tellProgress();
+  }
+
+  #tellProgress(): void {
+    const mark = this.#mark;
+    this.#mark = undefined;
+    if (mark !== undefined) this.#options.onProgress?.(mark);
   }
 
   #onClosed(event: unknown): void {
     this.#isConnected = false;
+    this.#marks.onEnd();
     if ((event as { code?: unknown }).code === FORBIDDEN) this.#finish(new SessionEventsError(event));
   }
 }

@@ -3,6 +3,7 @@ import { CloseCode, makeServer, type Server as ProtocolServer } from 'graphql-ws
 import type { Follower } from '../lifecycle/session-event-stream.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import type { FanOut } from './fan-out.js';
+import { ProgressMarks } from './progress-marks.js';
 import { eventCursor } from './relay.js';
 import { shareKey } from './share-key.js';
 import type { FormatError } from './shared-execution.js';
@@ -33,6 +34,7 @@ export interface SocketExtra {
   readonly socket: SubscriptionSocket;
   close(code: number, reason: string): void;
   caller?: KnownCaller;
+  marks?: ProgressMarks;
 }
 
 /** What is wrong with a subscription that does not even begin. */
@@ -58,7 +60,8 @@ export function makeProtocol({
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,
-    onConnect: ({ connectionParams, extra }) => {
+    onConnect: (context) => {
+      const { connectionParams, extra } = context;
       const { authorization, Authorization } = connectionParams ?? {};
       const given = authorization ?? Authorization;
       try {
@@ -67,9 +70,13 @@ export function makeProtocol({
         extra.close(CloseCode.Forbidden, 'Forbidden');
         return false;
       }
+      const marks = new ProgressMarks(extra.socket, () => Object.keys(context.subscriptions).length);
+      extra.marks = marks;
+      extra.socket.onKeepAlive = () => marks.tell();
       // Who subscribes from now can go on from here, should the connection break before the first event.
       return { eventCursor: eventCursor.of({ sequence: services.stream.head }) };
     },
+    onPong: ({ extra }) => extra.marks?.onPong(),
     onSubscribe: ({ extra, subscriptions }, _id, payload) => {
       // It is one of them already.
       if (Object.keys(subscriptions).length > MAX_SUBSCRIPTIONS) return [tooManySubscriptions()];

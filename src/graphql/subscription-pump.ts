@@ -74,6 +74,10 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
     return this.#state === 'queued' || this.#state === 'fetching';
   }
 
+  get position(): number | null {
+    return this.#state === 'idle' ? this.#options.follower.cursor : null;
+  }
+
   onCommit(events: readonly SessionEventRecord[]): void {
     const { follower } = this.#options;
     for (const event of events) if (event.sequence > this.#began && follower.wants(event)) this.#unreadEvents += 1;

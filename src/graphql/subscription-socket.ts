@@ -15,6 +15,8 @@ const TOO_MANY_UNREAD = 4429;
 
 /** Who writes events to a socket. */
 export interface SocketWriter {
+  /** Sequence up to which it has written all that there is; null while there is more. */
+  readonly position: number | null;
   /** The client has taken something. */
   onTaken(): void;
   /** The socket takes no more. */
@@ -31,9 +33,11 @@ export class SubscriptionSocket {
   /** On the monotonic clock; null while it takes what it is given. */
   #takesNothingSinceMs: number | null = null;
   #verdict: NodeJS.Timeout | null = null;
+  /** Called whenever the socket is found to be alive. */
+  onKeepAlive: () => void = () => undefined;
 
   /** @param tcp what the WebSocket writes to */
-  constructor(socket: WebSocket, tcp: Duplex) {
+  constructor(socket: WebSocket, tcp: Duplex, keepAliveMs = KEEP_ALIVE_MS) {
     this.#socket = socket;
     this.#tcp = tcp;
     tcp.on('drain', () => this.#taken());
@@ -42,7 +46,8 @@ export class SubscriptionSocket {
       if (!this.#hasAnswered) return socket.terminate();
       this.#hasAnswered = false;
       socket.ping();
-    }, KEEP_ALIVE_MS);
+      this.onKeepAlive();
+    }, keepAliveMs);
     socket.once('close', () => {
       clearInterval(ping);
       this.#acquit();
@@ -59,6 +64,16 @@ export class SubscriptionSocket {
 
   delete(writer: SocketWriter): void {
     this.#writers.delete(writer);
+  }
+
+  /**
+   * Sequence up to which all that the client wants has been written; null where there is more for one of its subscriptions, or
+   * one has only begun. Each has a place of its own: where they differ, as for a moment after a commit, none is true of all.
+   * @param subscriptions how many there should be
+   */
+  position(subscriptions: number): number | null {
+    const [position = null, ...others] = new Set([...this.#writers].map((writer) => writer.position));
+    return others.length === 0 && this.#writers.size === subscriptions ? position : null;
   }
 
   /** Whether to wait for `onTaken` before more is written. */

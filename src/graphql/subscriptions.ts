@@ -24,6 +24,8 @@ export interface SubscriptionServerOptions {
   /** Whether requests to this `Host` are ours to answer. */
   acceptsHost(host: string | undefined): boolean;
   readonly log: { error(fields: object, message: string): void };
+  /** How often sockets are looked after; 15 seconds if left out. */
+  readonly keepAliveMs?: number;
 }
 
 /** Subscriptions, on the same port as HTTP. */
@@ -44,7 +46,10 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
     else if (!options.acceptsHost(request.headers.host)) refuse(socket, '421 Misdirected Request');
     else if (!isSameOrigin(request)) refuse(socket, '403 Forbidden');
-    else sockets.handleUpgrade(request, socket, head, (webSocket) => serve(webSocket, socket, protocol, log));
+    else
+      sockets.handleUpgrade(request, socket, head, (webSocket) =>
+        serve(webSocket, new SubscriptionSocket(webSocket, socket, options.keepAliveMs), protocol, log),
+      );
   };
   http.on('upgrade', upgrade);
 
@@ -71,11 +76,10 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
  */
 function serve(
   webSocket: WebSocket,
-  tcp: Duplex,
+  socket: SubscriptionSocket,
   protocol: ProtocolServer<SocketExtra>,
   log: SubscriptionServerOptions['log'],
 ): void {
-  const socket = new SubscriptionSocket(webSocket, tcp);
   const close = (code: number, reason: string) => webSocket.close(code, reason);
   const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
   const closed = protocol.opened(

@@ -117,6 +117,11 @@ export class Follower implements AsyncIterableIterator<SessionEventRecord> {
     this.#forget = forget;
   }
 
+  /** Sequence up to which it has been read. */
+  get cursor(): number {
+    return this.#cursor;
+  }
+
   /** There is one listener. */
   listen(listener: FollowerListener): void {
     this.#listener = listener;

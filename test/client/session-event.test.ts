@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { buildSchema, type GraphQLEnumType, type GraphQLObjectType } from 'graphql';
 import { expect, it } from 'vitest';
 import { DEFAULT_FIELDS, type SessionEventType } from '../../src/client/session-event.js';

@@ -18,7 +18,7 @@ import { eventually } from '../support/eventually.js';
 const schema = buildGraphqlSchema();
 
 /** The subscription server on real sockets, over a log in memory that can be made to fail. */
-export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } = {}) {
+export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, keepAliveMs = 15_000 } = {}) {
   const events: SessionEventRecord[] = [];
   /** How often `reason` of each event was read: once for each time that it was executed. */
   const executions = new Map<number, number>();
@@ -46,6 +46,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } 
     schema,
     services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
+    keepAliveMs,
     authenticate: (role = 'OPS') => ({ name: role, role: role as Role }),
     acceptsHost: () => true,
     log: { error: (fields) => logged.push(String((fields as { err: unknown }).err)) },
@@ -78,6 +79,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0 } 
   const { port } = http.address() as AddressInfo;
   const url = `ws://127.0.0.1:${port}/graphql`;
   return {
+    url,
     port,
     commit: (count: number, content: Partial<SessionEventRecord> = {}) => commitSilently(count, content)(),
     commitSilently,
@@ -122,6 +124,9 @@ async function connect(url: string, role?: Role) {
     /** What it has heard, as sequences. */
     heard: (id?: string) => eventsOf(messages, id).map(({ cursor }) => eventCursor.read(cursor)),
     lastCursor: (): string => eventsOf(messages).at(-1).cursor,
+    /** Up to where it was told that it has everything. */
+    marks: () =>
+      messages.filter(({ type }) => type === 'ping').map(({ payload }) => eventCursor.read(payload.eventCursor)),
     /** The message of this type. */
     receives: (type: string) => eventually(() => messages.find((message) => message.type === type)),
     closes: () => eventually(() => closed),

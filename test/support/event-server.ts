@@ -25,6 +25,7 @@ export class EventServer {
   readonly url: string;
   readonly subscriptions: Subscription[] = [];
   connections = 0;
+  pongs = 0;
   /** What to answer to a subscription: by default what is in the log after its cursor, and then what comes. */
   onSubscribe = (subscription: Subscription): void => this.follow(subscription);
   /** The payload of the next acks. */
@@ -91,6 +92,12 @@ export class EventServer {
     socket.send(JSON.stringify({ id, type: 'next', payload }));
   }
 
+  /** Says on every connection that all up to this event has been sent. */
+  mark(number: number): void {
+    const ping = JSON.stringify({ type: 'ping', payload: { eventCursor: `${number}` } });
+    for (const socket of this.#sockets.clients) socket.send(ping);
+  }
+
   refuse(subscription: Subscription, code: string): void {
     subscription.isLive = false;
     const payload = [{ message: `refused: ${code}`, extensions: { code } }];
@@ -126,6 +133,7 @@ export class EventServer {
     socket.on('message', (data) => {
       const { type, id, payload } = JSON.parse(String(data)) as Message;
       if (type === 'connection_init') socket.send(JSON.stringify({ type: 'connection_ack', payload: this.ack }));
+      if (type === 'pong') this.pongs += 1;
       if (type === 'complete') own.get(id)!.isLive = false;
       if (type !== 'subscribe') return;
       const subscription = { id, ...payload, socket, atMs: performance.now(), isLive: true };
