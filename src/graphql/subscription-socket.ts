@@ -117,18 +117,22 @@ export class SubscriptionSocket {
   accuse(): void {
     if (this.#takesNothingSinceMs === null || this.#verdict) return;
     const patienceMs = this.#takesNothingSinceMs + STALL_MS - performance.now();
-    this.#verdict = setTimeout(
-      () => {
-        this.#socket.close(TOO_MANY_UNREAD, 'Too many unread events: subscribe again after your last cursor');
-        for (const writer of this.#writers) writer.onClosing();
-      },
+    // If it was us who stood still, its sign may lie in what is polled between the timers and the immediates.
+    const verdict = setTimeout(
+      () => setImmediate(() => this.#verdict === verdict && this.#condemn()),
       Math.max(0, patienceMs),
     );
+    this.#verdict = verdict;
   }
 
   #acquit(): void {
     if (this.#verdict) clearTimeout(this.#verdict);
     this.#verdict = null;
+  }
+
+  #condemn(): void {
+    this.#socket.close(TOO_MANY_UNREAD, 'Too many unread events: subscribe again after your last cursor');
+    for (const writer of this.#writers) writer.onClosing();
   }
 
   #taken(): void {
