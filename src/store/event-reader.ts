@@ -22,10 +22,15 @@ export class EventReader {
    * @throws CursorExpiredError when events that came after it were removed
    */
   async eventsAfter(sequence: number | null, filter: SessionEventFilter, limit: number): Promise<SessionEventRecord[]> {
-    const events = await this.#eventsAfter(sequence ?? 0, filter, limit);
-    // Asked afterwards: what is removed from here on has been read.
-    if (sequence !== null && sequence + 1 < (await this.#firstSequence())) throw new CursorExpiredError();
-    return events;
+    for (;;) {
+      const events = await this.#eventsAfter(sequence ?? 0, filter, limit);
+      // Asked afterwards: what is removed from here on has been read.
+      const first = await this.#firstSequence();
+      if (sequence !== null && sequence + 1 < first) throw new CursorExpiredError();
+      // Of several queries some may have run before a removal and some after it, and the page would have a hole.
+      const isWhole = (events[0]?.sequence ?? first) >= first;
+      if (sequence !== null || isWhole) return events;
+    }
   }
 
   async #firstSequence(): Promise<number> {

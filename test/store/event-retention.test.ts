@@ -163,3 +163,28 @@ describe('a cursor', () => {
     await expect(reader.eventsAfter(1, {}, 10)).rejects.toThrow(CursorExpiredError);
   });
 });
+
+it('a page from the oldest event has no hole where events vanish between the queries that it takes', async () => {
+  const { books, expiry } = await withEvents(50, 49, 48, 47, 1, 0);
+  let queries = 0;
+  let first: Promise<unknown> = Promise.resolve();
+  const racing = new Proxy(books.prisma, {
+    get: (prisma, name) =>
+      name !== 'sessionEvent'
+        ? Reflect.get(prisma, name)
+        : {
+            findFirst: (query: object) => prisma.sessionEvent.findFirst(query),
+            findMany: async (query: object) => {
+              const isFirst = queries === 0;
+              queries += 1;
+              if (!isFirst) await first;
+              const rows = prisma.sessionEvent.findMany(query);
+              if (isFirst) first = rows.then(() => expiry.expireDue(10));
+              return rows;
+            },
+          },
+  });
+  const page = await new EventReader(racing).eventsAfter(null, { types: ['SESSION_REQUESTED', 'SESSION_FAILED'] }, 10);
+
+  expect(page.map(({ sequence }) => sequence)).toEqual([5, 6]);
+});
