@@ -170,11 +170,11 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
 
   #fail(error: unknown): void {
     this.#rejectEnd(error);
-    void this.#options.follower.return();
+    this.#options.follower.end();
   }
 
   onClosing(): void {
-    void this.#options.follower.return();
+    this.#options.follower.end();
   }
 
   /** The follower has ended, and with it the subscription. */
@@ -192,7 +192,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   }
 
   async return(): Promise<IteratorResult<never>> {
-    await this.#options.follower.return();
+    this.#options.follower.end();
     return { value: undefined, done: true };
   }
 

@@ -57,7 +57,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     async [Symbol.asyncDispose]() {
       http.off('upgrade', upgrade);
       await fanOut.flush(CLOSE_TIMEOUT_MS);
-      await services.stream.end();
+      services.stream.end();
       // graphql-ws writes `complete` for each subscription before its socket is closed with 1001.
       await new Promise(setImmediate);
       for (const socket of sockets.clients) socket.close(1001, 'Going away');

@@ -63,8 +63,8 @@ export class SessionEventStream {
   }
 
   /** Ends every subscription. */
-  async end(): Promise<void> {
-    await Promise.all([...this.#followers].map((follower) => follower.return()));
+  end(): void {
+    for (const follower of [...this.#followers]) follower.end();
   }
 
   #read(after: number, filter: SessionEventFilter): LogPage | Promise<LogPage> {
@@ -89,19 +89,16 @@ export interface FollowerListener {
 }
 
 /**
- * One subscription: a cursor. It is read in batches by whoever listens to it, or one by one as an iterator, which is what
- * GraphQL wants of the source of a subscription. (The iterator is written by hand because a generator cannot be ended while
- * it waits.)
+ * One subscription: a cursor. It is read in batches by whoever listens to it. To graphql-js it is the source of a subscription,
+ * which has to look like something to iterate over; nobody does.
  */
-export class Follower implements AsyncIterableIterator<SessionEventRecord> {
+export class Follower implements AsyncIterable<SessionEventRecord> {
   readonly #read: (after: number) => LogPage | Promise<LogPage>;
   readonly #wants: (event: SessionEventRecord) => boolean;
   readonly #forget: () => void;
   #listener: FollowerListener | null = null;
   #cursor: number;
-  #batch: SessionEventRecord[] = [];
   #isEnded = false;
-  #wakeUp: (() => void) | null = null;
 
   constructor(
     cursor: number,
@@ -129,7 +126,6 @@ export class Follower implements AsyncIterableIterator<SessionEventRecord> {
   }
 
   tell(events: readonly SessionEventRecord[]): void {
-    this.#wake();
     this.#listener?.onCommit(events);
   }
 
@@ -153,38 +149,15 @@ export class Follower implements AsyncIterableIterator<SessionEventRecord> {
     return events;
   }
 
-  async next(): Promise<IteratorResult<SessionEventRecord>> {
-    while (!this.#isEnded) {
-      const value = this.#batch.shift();
-      if (value) return { value, done: false };
-      const read = this.read();
-      if (read instanceof Promise || read.length > 0) this.#batch = [...(await read)];
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wakeUp = resolve;
-        });
-      }
-    }
-    return { value: undefined, done: true };
+  /** Ends it. */
+  end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#forget();
+    this.#listener?.onEnd();
   }
 
-  async return(): Promise<IteratorResult<SessionEventRecord>> {
-    if (!this.#isEnded) {
-      this.#isEnded = true;
-      this.#batch = [];
-      this.#forget();
-      this.#wake();
-      this.#listener?.onEnd();
-    }
-    return { value: undefined, done: true };
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  #wake(): void {
-    this.#wakeUp?.();
-    this.#wakeUp = null;
+  [Symbol.asyncIterator](): AsyncIterator<SessionEventRecord> {
+    return { next: () => Promise.reject(new Error('a follower is read by its listener')) };
   }
 }

@@ -208,7 +208,7 @@ describe('a cursor of an event that is committed, and that the stream has not he
 it('ends a subscription at once whose follower has ended before it joins', async () => {
   const { stream } = await startStreamServer();
   const follower = stream.follow({});
-  await follower.return();
+  follower.end();
   const writers = new Set<unknown>();
   const socket = {
     isOpen: true,

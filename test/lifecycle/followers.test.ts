@@ -148,9 +148,9 @@ describe('followers', () => {
       },
       1,
     );
-    await expect(stream.follow({}, 0).next()).rejects.toThrow(CursorExpiredError);
+    await expect(stream.follow({}, 0).read()).rejects.toThrow(CursorExpiredError);
     isExpired = false;
-    expect((await stream.follow({}, 0).next()).value).toMatchObject({ sequence: 1 });
+    expect(await stream.follow({}, 0).read()).toMatchObject([{ sequence: 1 }]);
   });
 
   it('tell their listener of every commit, and of the end, once', async () => {
@@ -159,8 +159,8 @@ describe('followers', () => {
     const follower = stream.follow({ guestId: 'guest-1' });
     follower.listen({ onCommit: ({ length }) => told.push(`${length} events`), onEnd: () => told.push('end') });
     publish(2);
-    await stream.end();
-    await follower.return();
+    stream.end();
+    follower.end();
     publish(1);
 
     expect(told).toEqual(['2 events', 'end']);
