@@ -82,6 +82,9 @@ describe('a subscriber that reads slowly', () => {
     const server = await startStreamServer({ maxBufferedEvents: 20 });
     const slow = await follow(server, LARGE);
     const total = 1_200;
+    slow.tcp.pause();
+    await commit(server, total / 2);
+    await eventually(() => bytesWaiting(server.port).some((bytes) => bytes > 64 * 1024));
     let pauseMs = 60;
     let isDone = false;
     const reading = (async () => {
@@ -92,8 +95,6 @@ describe('a subscriber that reads slowly', () => {
         await sleep(pauseMs);
       }
     })();
-    await commit(server, total / 2);
-    await eventually(() => bytesWaiting(server.port).some((bytes) => bytes > 64 * 1024));
     // For longer than one that reads nothing would be left alone.
     for (let committed = total / 2; committed < total; committed += 20) {
       await commit(server, 20);
