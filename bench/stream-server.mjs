@@ -19,7 +19,7 @@ const [kind, directory] = process.argv.slice(2);
 const LOCAL = { name: 'local', role: 'OPS' };
 
 const database = await openDatabase(`file:${join(directory, `${kind}.db`)}`);
-const writer = new LedgerWriter(new SqliteConnection(database.path), new MinuteCounter());
+const writer = new LedgerWriter(new SqliteConnection(database.path), new MinuteCounter(), []);
 const http = createServer();
 writer.onCommit(await attach());
 http.listen(0, '127.0.0.1');

@@ -13,7 +13,6 @@ import { QUERY, StreamSide } from './lib/stream-side.mjs';
 const ENOUGH_MS = 240_000;
 const STALLED = 100;
 const LIVE = 20;
-const STALL_EVENTS = 50_000;
 const STALL_COMMIT = 50;
 const STALL_WINDOW = 500;
 /** Files that a process has open besides its sockets. */
@@ -86,9 +85,9 @@ async function compare(sides, sockets, { rounds, seconds }) {
 }
 
 /** By how many bytes the server grows while many events pass. */
-async function growth(side) {
+async function growth(side, events) {
   const before = await side.server.ask('memory');
-  for (let written = 0; written < STALL_EVENTS; written += STALL_COMMIT) {
+  for (let written = 0; written < events; written += STALL_COMMIT) {
     await side.commit(STALL_COMMIT, STALL_WINDOW, LIVE);
   }
   await side.taken(side.lastSequence, LIVE);
@@ -96,16 +95,16 @@ async function growth(side) {
 }
 
 /** What sockets cost that do not read while many events pass, and whether they can come back. */
-async function stall() {
+async function stall(events) {
   const side = await startSide('stalled', 'ours-stalled');
   await side.connect(LIVE);
   // First without them: a log that grows, and subscribers who read it, cost something as well.
-  const alone = await growth(side);
+  const alone = await growth(side, events);
   await side.connect(STALLED);
   await side.clients.ask('stall', STALLED);
-  const stalled = await growth(side);
+  const stalled = await growth(side, events);
   print(
-    `\nMemory of the server while ${number(STALL_EVENTS)} events pass to ${LIVE} subscribers (RSS after GC): ` +
+    `\nMemory of the server while ${number(events)} events pass to ${LIVE} subscribers (RSS after GC): ` +
       `${megabytes(alone)} more; beside ${STALLED} that read nothing: ${megabytes(stalled)} more`,
   );
   const began = performance.now();
@@ -116,7 +115,7 @@ async function stall() {
   print(`They were closed with ${codes}, came back with their cursors, and had every event once ${seconds} s later.`);
 }
 
-async function main({ sockets, rounds, seconds }) {
+async function main({ sockets, rounds, seconds, events }) {
   checkOpenFiles(Math.max(...sockets));
   const sides = [await startSide('(a) this server', 'ours'), await startSide('(b) stock', 'stock')];
   const shareOfOthers = await watchOthers(sides.flatMap(({ server, clients }) => [server, clients]));
@@ -133,7 +132,7 @@ async function main({ sockets, rounds, seconds }) {
     server.kill();
     clients.kill();
   }
-  await stall();
+  if (events > 0) await stall(events);
   if (share !== null) print(`Other programs took ${Math.round(share * 100)} % of the machine during the comparison.`);
 }
 
@@ -142,10 +141,13 @@ const { values } = parseArgs({
     sockets: { type: 'string', multiple: true, default: ['1000', '5000'] },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
+    // That pass beside subscribers who do not read; 0 leaves that part out.
+    events: { type: 'string', default: '50000' },
   },
 });
 try {
-  await main({ sockets: values.sockets.map(Number), rounds: Number(values.rounds), seconds: Number(values.seconds) });
+  const [rounds, seconds, events] = [values.rounds, values.seconds, values.events].map(Number);
+  await main({ sockets: values.sockets.map(Number), rounds, seconds, events });
   process.exit(0);
 } catch (error) {
   process.stderr.write(`${error.stack}\n`);
