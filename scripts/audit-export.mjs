@@ -1,0 +1,88 @@
+// npm run audit:export -- --database FILE [--output FILE] [--public-key FILE]
+//
+// Writes the audit trail as JSON Lines (docs/audit.md), for whoever keeps it or verifies it elsewhere. What is broken is exported
+// as it stands, but for what no JSON can say: then it ends with 1, without the trailer.
+import { createWriteStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs } from 'node:util';
+import { DatabaseTrail } from './audit/database-trail.mjs';
+import { EXPORT_VERSION, entryLine, HEADER } from './audit/export-format.mjs';
+import { readPublicKeys, toJwk } from './audit/public-keys.mjs';
+import { exitCodeOf, Unusable } from './audit/verdict.mjs';
+import { isMain } from './lib/is-main.mjs';
+
+const USAGE = `npm run audit:export -- --database FILE [--output FILE] [--public-key FILE]
+
+  --database FILE    the server's database; it may be running
+  --output FILE      where to write to (standard output)
+  --public-key FILE  PEM, JWK or JWK Set, to go with the export`;
+
+const CHUNK_CHARACTERS = 64 * 1024;
+
+function parseOptions(args) {
+  const option = { type: 'string' };
+  let values;
+  try {
+    ({ values } = parseArgs({ args, options: { database: option, output: option, 'public-key': option } }));
+  } catch ({ message }) {
+    throw new Unusable(`${message}\n\n${USAGE}`);
+  }
+  if (values.database === undefined) throw new Unusable(`Name a database.\n\n${USAGE}`);
+  return values;
+}
+
+function* linesOf(trail, keys) {
+  const exportedAt = new Date().toISOString();
+  const jwks = [...keys.values()].map(toJwk);
+  const header = { type: HEADER, version: EXPORT_VERSION, exportedAt, checkpoints: trail.hasCheckpoints, keys: jwks };
+  yield JSON.stringify(header);
+  const trailer = { type: 'trailer', entries: 0, head: null };
+  for (const item of trail.items()) {
+    if (item.type === 'entry') {
+      trailer.entries += 1;
+      trailer.head = item.hash;
+    }
+    yield item.type === 'entry' ? entryLine(item) : JSON.stringify(item);
+  }
+  yield JSON.stringify(trailer);
+}
+
+/** Many lines at a time: a stream has its price for each piece. */
+function* chunksOf(lines) {
+  let chunk = '';
+  for (const line of lines) {
+    chunk += `${line}\n`;
+    if (chunk.length < CHUNK_CHARACTERS) continue;
+    yield chunk;
+    chunk = '';
+  }
+  yield chunk;
+}
+
+async function exportTrail(args, stdout) {
+  const { database, output, 'public-key': publicKey } = parseOptions(args);
+  const keys = publicKey === undefined ? new Map() : readPublicKeys(publicKey);
+  const trail = new DatabaseTrail(database);
+  try {
+    // Personal data: for the owner alone.
+    const target = output === undefined ? stdout : createWriteStream(output, { mode: 0o600 });
+    await pipeline(Readable.from(chunksOf(linesOf(trail, keys))), target);
+  } catch (error) {
+    throw error.syscall === undefined ? error : new Unusable(`The export cannot be written: ${error.message}`);
+  } finally {
+    trail.close();
+  }
+}
+
+/**
+ * @param {string[]} args
+ * @param {{ stdout: NodeJS.WritableStream, complain: (text: string) => void }} output
+ * @returns {Promise<number>} the exit code
+ */
+export const main = (args, { stdout, complain }) => exitCodeOf(() => exportTrail(args, stdout), complain, complain);
+
+if (isMain(import.meta.url)) {
+  const complain = (text) => process.stderr.write(text);
+  process.exitCode = await main(process.argv.slice(2), { stdout: process.stdout, complain });
+}

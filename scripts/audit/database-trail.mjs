@@ -1,0 +1,151 @@
+import { existsSync } from 'node:fs';
+import { DatabaseSync } from '@photostructure/sqlite';
+import { canonicalForm } from './canonical.mjs';
+import { Broken, Unusable } from './verdict.mjs';
+
+const SQLITE_ERROR = 1;
+const SQLITE_CORRUPT = 11;
+
+const quoted = (name) => `"${name}"`;
+
+/**
+ * The trail in a database file, read-only and as of one moment: the server may go on writing. Nothing but the row at hand is
+ * held in memory.
+ */
+export class DatabaseTrail {
+  name = 'the database';
+  /** Keys that come with the trail: none do. */
+  keys = new Map();
+  #database;
+  #form;
+  #statements = new Map();
+  #open = [];
+
+  /** @throws Unusable when there is no such file, or no audit trail in it that we know how to read */
+  constructor(path) {
+    if (!existsSync(path)) throw new Unusable(`There is no file ${path}.`);
+    try {
+      this.#database = new DatabaseSync(path, { readOnly: true });
+      this.#database.exec('PRAGMA busy_timeout = 5000; BEGIN');
+      const columns = this.#columns('AuditEntry');
+      if (columns.length === 0) throw new Unusable(`${path} has no table AuditEntry.`);
+      this.#form = canonicalForm(columns.filter((name) => name !== 'previousHash' && name !== 'hash'));
+      if (this.#form === undefined) {
+        throw new Unusable(`AuditEntry has other columns than this program knows: ${columns.join(', ')}.`);
+      }
+      this.hasCheckpoints = this.#columns('AuditCheckpoint').length > 0;
+    } catch (error) {
+      this.close();
+      throw error instanceof Unusable ? error : new Unusable(`${path} cannot be read: ${error.message}`);
+    }
+  }
+
+  #columns(table) {
+    return [...this.#rows(`SELECT "name" FROM pragma_table_info('${table}')`)].map(([name]) => name);
+  }
+
+  #rows(sql) {
+    const rows = this.#prepare(sql).iterate();
+    this.#open.push(rows);
+    return rows;
+  }
+
+  /** Each kept: the driver crashes when one is collected whose rows are still being read. */
+  #prepare(sql) {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      statement.setReturnArrays(true);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** Entries in the order of their sequence, each followed by its checkpoint. */
+  *items() {
+    const checkpoints = this.#checkpoints();
+    let checkpoint = checkpoints.next().value;
+    for (const entry of this.#entries()) {
+      while (checkpoint !== undefined && checkpoint.sequence < entry.sequence) {
+        yield checkpoint;
+        checkpoint = checkpoints.next().value;
+      }
+      yield entry;
+    }
+    if (checkpoint !== undefined) yield checkpoint;
+    yield* checkpoints;
+  }
+
+  /**
+   * The texts come as one JSON array: the driver takes less time for one value than for many, and would cut a text off at a NUL.
+   * SQLite's JSON does not keep all digits of a number, so those come by themselves, and it takes some BLOBs for JSON.
+   */
+  *#entries() {
+    const { names, texts, write } = this.#form;
+    const numbers = names.filter((name) => !texts.includes(name));
+    const strings = [...texts, 'previousHash', 'hash'].map(quoted);
+    const json = `json_array(${strings.join()})`;
+    const hasBlob = `'blob' IN (${strings.map((column) => `typeof(${column})`).join()})`;
+    const columns = [json, hasBlob, ...numbers.map(quoted)].join();
+    const rows = this.#rows(`SELECT ${columns} FROM "AuditEntry" ORDER BY "sequence"`);
+    const textAt = texts.map((name) => names.indexOf(name));
+    const numberAt = numbers.map((name) => names.indexOf(name));
+    const sequenceAt = names.indexOf('sequence');
+    const values = names.map(() => null);
+    for (let last = 0; ; last = values[sequenceAt]) {
+      const { done, value: row } = nextRow(rows, last);
+      if (done) return;
+      for (let i = 0; i < numberAt.length; i++) values[numberAt[i]] = row[i + 2];
+      const sequence = values[sequenceAt];
+      if (row[1] === 1) throw new Broken(sequence, 'a BLOB stands where a text should');
+      const contents = JSON.parse(row[0]);
+      for (let i = 0; i < textAt.length; i++) values[textAt[i]] = contents[i];
+      // U+FFFD is also what the driver makes of bytes that are no UTF-8.
+      if (row[0].includes('\ufffd')) this.#assertUtf8(json, row[0], sequence);
+      let text;
+      try {
+        // Where JSON had nothing to escape in any of them, there is nothing to escape in each.
+        text = row[0].includes('\\') ? write(values) : write(values, (string) => `"${string}"`);
+      } catch ({ message }) {
+        throw new Broken(sequence, message);
+      }
+      yield { type: 'entry', sequence, previousHash: contents[texts.length], hash: contents[texts.length + 1], text };
+    }
+  }
+
+  #assertUtf8(expression, decoded, sequence) {
+    const query = `SELECT hex(${expression}) FROM "AuditEntry" WHERE "sequence" = ?`;
+    const [bytes] = this.#prepare(query).get(sequence);
+    if (bytes === Buffer.from(decoded).toString('hex').toUpperCase()) return;
+    throw new Broken(sequence, 'a text holds bytes that are not UTF-8');
+  }
+
+  *#checkpoints() {
+    if (!this.hasCheckpoints) return;
+    const columns = '"sequence", "hash", "timestamp", "keyId", "signature"';
+    const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint" ORDER BY "sequence"`);
+    for (const [sequence, hash, ms, keyId, signature] of rows) {
+      const time = new Date(Number.isInteger(ms) ? ms : Number.NaN);
+      const timestamp = Number.isNaN(time.getTime()) ? String(ms) : time.toISOString();
+      yield { type: 'checkpoint', version: 1, sequence, hash, timestamp, keyId, signature };
+    }
+  }
+
+  close() {
+    // Until its statements are collected the driver does not let go of the file, and a snapshot would hold up the server's log.
+    for (const rows of this.#open) rows.return();
+    if (this.#database?.isTransaction) this.#database.exec('ROLLBACK');
+    this.#database?.close();
+  }
+}
+
+/** The next row. What it holds may be the reason why it cannot be read: then it is the trail that is at fault. */
+function nextRow(rows, last) {
+  try {
+    return rows.next();
+  } catch (error) {
+    const isFaulty = [SQLITE_ERROR, SQLITE_CORRUPT].includes(error.errcode) || error.code === 'ERR_OUT_OF_RANGE';
+    if (isFaulty) throw new Broken(last + 1, `it cannot be read: ${error.message}`);
+    throw new Unusable(`The database cannot be read: ${error.message}`);
+  }
+}

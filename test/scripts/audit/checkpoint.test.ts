@@ -1,0 +1,90 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { ENTRIES, hashAt, rewriteFrom, signedTrail, signer } from './signed-trail.js';
+import { jsonLines, putCheckpoints, Signer, Template, verify } from './trail.js';
+
+const template = new Template(ENTRIES);
+afterAll(() => template.remove());
+
+describe('a trail of 10,000 entries with checkpoints', () => {
+  it('shows by the checkpoints outside that its end was cut off, though those in the database went with it', async () => {
+    const { trail, file } = await signedTrail(template);
+    trail.tamper((db) => {
+      db.exec(
+        'DELETE FROM "AuditEntry" WHERE "sequence" > 8500; DELETE FROM "AuditCheckpoint" WHERE "sequence" > 8500',
+      );
+    });
+    expect((await verify('--database', trail.path)).code).toBe(0);
+    const { code, said } = await verify('--database', trail.path, '--checkpoints', file);
+    expect(code).toBe(1);
+    expect(said).toBe('broken at entry 8501: the end was cut off: the file has a checkpoint of entry 9000\n');
+  });
+
+  it('shows by its checkpoints that the chain was written anew', async () => {
+    const { trail, file } = await signedTrail(template);
+    const forger = new Signer();
+    trail.tamper((db) => {
+      db.exec(`UPDATE "AuditEntry" SET "actor" = 'x' WHERE "sequence" = 5100`);
+      rewriteFrom(db, 5_100);
+    });
+    const why = (where: string) =>
+      `broken at entry 6000: its checkpoint in ${where} has another hash: the chain was written anew, from entry 5001 or a later one on\n`;
+    expect(await verify('--database', trail.path)).toEqual({ code: 1, said: why('the database') });
+
+    const signed = trail.tamper((db) => {
+      const forged = [5_000, 6_000].map((sequence) => forger.sign(sequence, hashAt(db, sequence)));
+      putCheckpoints(db, forged);
+      return forged;
+    });
+    const key = trail.file('key.pem', signer.pem);
+    expect(await verify('--database', trail.path)).toMatchObject({ code: 0 });
+    expect(await verify('--database', trail.path, '--public-key', key)).toEqual({
+      code: 1,
+      said: `broken at entry 5000: its checkpoint in the database is signed with the key ${signed[0]?.keyId}, which is not among those given\n`,
+    });
+    trail.tamper((db) => db.exec('DROP TABLE "AuditCheckpoint"'));
+    expect(await verify('--database', trail.path, '--checkpoints', file)).toEqual({ code: 1, said: why('the file') });
+  });
+});
+
+describe('checkpoints', () => {
+  it('have to be in the database when they are in the file, and the same', async () => {
+    const { trail, file } = await signedTrail(template);
+    trail.tamper((db) => db.exec('DELETE FROM "AuditCheckpoint" WHERE "sequence" = 3000'));
+    const args = ['--database', trail.path, '--checkpoints', file];
+    expect(await verify(...args)).toEqual({
+      code: 1,
+      said: 'broken at entry 3000: its checkpoint in the file is missing in the database\n',
+    });
+    trail.tamper((db) => db.exec(`UPDATE "AuditCheckpoint" SET "timestamp" = 1 WHERE "sequence" = 2000`));
+    expect((await verify(...args)).said).toContain(
+      'entry 2000: its checkpoint in the file is another one than in the database',
+    );
+    trail.tamper((db) => db.exec('DROP TABLE "AuditCheckpoint"'));
+    const { code, said } = await verify(...args);
+    expect(code).toBe(0);
+    expect(said).toContain('no checkpoints in the database\nsignatures: not checked (no --public-key)');
+  });
+
+  it('with a signature that is not right are found, also when only their time was changed', async () => {
+    const { trail, key } = await signedTrail(template);
+    trail.tamper((db) => db.exec('UPDATE "AuditCheckpoint" SET "timestamp" = "timestamp" + 1 WHERE "sequence" = 4000'));
+    expect((await verify('--database', trail.path)).code).toBe(0);
+    expect(await verify('--database', trail.path, '--public-key', key)).toEqual({
+      code: 1,
+      said: 'broken at entry 4000: its checkpoint in the database has a signature that is not right\n',
+    });
+  });
+
+  it('are checked with a JWK or a JWK Set, too; the last line of the file may be one that is being written', async () => {
+    const { trail, checkpoints } = await signedTrail(template);
+    const file = trail.file('torn.jsonl', `${jsonLines(checkpoints.slice(0, 9))}{"version":1,"seq`);
+    const set = { keys: [{ kty: 'EC', crv: 'P-256', x: '', y: '' }, new Signer().jwk, signer.jwk] };
+    for (const key of [signer.jwk, set]) {
+      const args = ['--checkpoints', file, '--public-key', trail.file('key.json', JSON.stringify(key))];
+      const { code, said } = await verify('--database', trail.path, ...args);
+      expect(code).toBe(0);
+      expect(said).toContain('signatures: 19 checked with ');
+      expect(said).toContain('entries 9001 to 10000 have the chain alone: the last checkpoint is of entry 9000');
+    }
+  });
+});
