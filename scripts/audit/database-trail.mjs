@@ -5,6 +5,7 @@ import { Broken, Unusable } from './verdict.mjs';
 
 const SQLITE_ERROR = 1;
 const SQLITE_CORRUPT = 11;
+const CHECKPOINT_COLUMNS = ['sequence', 'hash', 'timestamp', 'keyId', 'signature'];
 
 const quoted = (name) => `"${name}"`;
 
@@ -33,7 +34,11 @@ export class DatabaseTrail {
       if (this.#form === undefined) {
         throw new Unusable(`AuditEntry has other columns than this program knows: ${columns.join(', ')}.`);
       }
-      this.hasCheckpoints = this.#columns('AuditCheckpoint').length > 0;
+      const checkpointColumns = this.#columns('AuditCheckpoint');
+      this.hasCheckpoints = checkpointColumns.length > 0;
+      if (this.hasCheckpoints && !CHECKPOINT_COLUMNS.every((name) => checkpointColumns.includes(name))) {
+        throw new Unusable(`AuditCheckpoint lacks columns: it has ${checkpointColumns.join(', ')}.`);
+      }
     } catch (error) {
       this.close();
       throw error instanceof Unusable ? error : new Unusable(`${path} cannot be read: ${error.message}`);
@@ -122,9 +127,13 @@ export class DatabaseTrail {
 
   *#checkpoints() {
     if (!this.hasCheckpoints) return;
-    const columns = '"sequence", "hash", "timestamp", "keyId", "signature"';
+    const columns = CHECKPOINT_COLUMNS.map(quoted).join();
     const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint" ORDER BY "sequence"`);
-    for (const [sequence, hash, ms, keyId, signature] of rows) {
+    for (let last = 0; ; ) {
+      const { done, value: row } = nextRow(rows, last, 'its checkpoint');
+      if (done) return;
+      const [sequence, hash, ms, keyId, signature] = row;
+      last = sequence;
       const time = new Date(Number.isInteger(ms) ? ms : Number.NaN);
       const timestamp = Number.isNaN(time.getTime()) ? String(ms) : time.toISOString();
       yield { type: 'checkpoint', version: 1, sequence, hash, timestamp, keyId, signature };
@@ -140,12 +149,12 @@ export class DatabaseTrail {
 }
 
 /** The next row. What it holds may be the reason why it cannot be read: then it is the trail that is at fault. */
-function nextRow(rows, last) {
+function nextRow(rows, last, what = 'it') {
   try {
     return rows.next();
   } catch (error) {
     const isFaulty = [SQLITE_ERROR, SQLITE_CORRUPT].includes(error.errcode) || error.code === 'ERR_OUT_OF_RANGE';
-    if (isFaulty) throw new Broken(last + 1, `it cannot be read: ${error.message}`);
+    if (isFaulty) throw new Broken(last + 1, `${what} cannot be read: ${error.message}`);
     throw new Unusable(`The database cannot be read: ${error.message}`);
   }
 }

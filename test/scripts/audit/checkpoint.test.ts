@@ -75,6 +75,22 @@ describe('checkpoints', () => {
     });
   });
 
+  it('that cannot be ones are found', async () => {
+    const { trail } = await signedTrail(template);
+    const verdictOn = async (sql: string) => {
+      trail.tamper((db) => db.exec(sql));
+      return verify('--database', trail.path);
+    };
+    const said = 'broken at entry 4000: its checkpoint is no checkpoint: its signature is none\n';
+    const unsigned = await verdictOn(`UPDATE "AuditCheckpoint" SET "signature" = 'x' WHERE "sequence" = 4000`);
+    expect(unsigned).toEqual({ code: 1, said });
+    const late = await verdictOn(`UPDATE "AuditCheckpoint" SET "timestamp" = 1 << 60 WHERE "sequence" = 1000`);
+    expect(late.said).toContain('its checkpoint cannot be read');
+    expect(late.code).toBe(1);
+    const other = await verdictOn('ALTER TABLE "AuditCheckpoint" DROP COLUMN "keyId"');
+    expect(other).toMatchObject({ code: 2, said: expect.stringContaining('AuditCheckpoint lacks columns') });
+  });
+
   it('are checked with a JWK or a JWK Set, too; the last line of the file may be one that is being written', async () => {
     const { trail, checkpoints } = await signedTrail(template);
     const file = trail.file('torn.jsonl', `${jsonLines(checkpoints.slice(0, 9))}{"version":1,"seq`);
