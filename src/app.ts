@@ -33,7 +33,9 @@ import { PLAYGROUND } from './paths.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
+import { AuditCheckpoints } from './store/audit-checkpoints.js';
 import { AuditReader } from './store/audit-reader.js';
+import { type JwkSet, openSigner } from './store/audit-signer.js';
 import { DeliveryReader } from './store/delivery-reader.js';
 import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
@@ -72,6 +74,8 @@ export interface Engine extends AsyncDisposable {
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
+  /** The public keys of the audit trail's checkpoints; null where it is not signed. */
+  readonly auditKeySet: JwkSet | null;
   /** False while nothing can be written. */
   isHealthy(): boolean;
 }
@@ -104,6 +108,10 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       if (failure) log.error({ failure }, 'the database cannot be written: not ready until it can');
       else log.warn('the database can be written again');
     });
+    const signer = openSigner(secrets.auditSigningKey, usesSandbox ? database.path : null);
+    const checkpointing = signer && { signer, file: config.auditCheckpointFile };
+    if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
+    else log.warn('AUDIT_SIGNING_KEY is not set: the audit trail is not signed');
     const events = new EventReader(database.prisma);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events));
@@ -197,7 +205,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         open: (request, caller) => underWay.run(() => createGuestSession(request, caller, ports)),
         end: (request, caller) => underWay.run(() => endGuestSession(request, caller, ports)),
         sessions,
-        audits: new AuditReader(database.prisma),
+        audits: new AuditReader(database.prisma, signer),
         events,
         metrics: new MetricsReader(database.prisma),
         deliveries: new DeliveryReader(database.prisma, database.reader),
@@ -207,6 +215,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
+      auditKeySet: signer?.keySet ?? null,
       isHealthy: () => isAlive && ledger.isWritable,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };
@@ -255,6 +264,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         log,
         isHealthy: () => engine.isHealthy(),
         playgroundDirectory: PLAYGROUND,
+        auditKeySet: engine.auditKeySet,
       }),
     );
     teardown.use(

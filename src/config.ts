@@ -13,6 +13,7 @@ import {
   httpUrl,
   type ROLES,
   retrySchedule,
+  signingKey,
   webhookEvents,
   webhookSecrets,
   whole,
@@ -82,6 +83,8 @@ export interface Config {
     /** How many new events may wait for a subscriber whose socket takes nothing. */
     readonly maxBufferedEvents: number;
   };
+  /** Where checkpoints of the audit trail are appended to, beside the database; null: nowhere. */
+  readonly auditCheckpointFile: string | null;
   /** How long an idempotency key is remembered. */
   readonly idempotencyTtlHours: number;
   /** For tests: where the process dies. */
@@ -135,6 +138,8 @@ const environment = z.object({
   API_KEYS: apiKeys.optional(),
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
+  AUDIT_SIGNING_KEY: signingKey.optional(),
+  AUDIT_CHECKPOINT_FILE: z.string().optional(),
   CRASH_AT: z.enum(CRASH_POINTS).optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -174,6 +179,9 @@ function contradictions(given: Record<string, string | undefined>): string[] {
     needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
     needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
     needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
+    if (given.AUDIT_CHECKPOINT_FILE !== undefined) {
+      needs('AUDIT_SIGNING_KEY', 'when AUDIT_CHECKPOINT_FILE is set: there would be no checkpoints');
+    }
   }
   for (const name of ['CXONE_CLIENT_ID', 'CXONE_CLIENT_SECRET']) {
     if (given[name] === undefined || given.CXONE_BASE_URL !== undefined) continue;
@@ -236,6 +244,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       createDeadlineMs: env.CREATE_DEADLINE_MS,
       eventRetentionDays: env.EVENT_RETENTION_DAYS,
       stream: { maxBufferedEvents: env.STREAM_MAX_BUFFERED },
+      auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],
@@ -246,6 +255,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       crmWebhookSecrets: env.CRM_WEBHOOK_SECRET ?? [],
       encryptionKey: env.ENCRYPTION_KEY ?? null,
       encryptionKeysOld: env.ENCRYPTION_KEYS_OLD,
+      auditSigningKey: env.AUDIT_SIGNING_KEY ?? null,
     }),
   };
 }

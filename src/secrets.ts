@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { inspect } from 'node:util';
 
 interface SecretValues {
@@ -8,6 +9,8 @@ interface SecretValues {
   readonly encryptionKey: Buffer | null;
   /** Keys that were used before it: they still decrypt. */
   readonly encryptionKeysOld: readonly Buffer[];
+  /** Ed25519; null: generated beside the database in sandbox mode, none otherwise. */
+  readonly auditSigningKey: KeyObject | null;
 }
 
 /** What must never print: the fields are hidden from JSON and from `console.log`. */
@@ -30,6 +33,9 @@ export class Secrets {
   }
   get encryptionKeysOld(): readonly Buffer[] {
     return this.#values.encryptionKeysOld;
+  }
+  get auditSigningKey(): KeyObject | null {
+    return this.#values.auditSigningKey;
   }
   toJSON(): string {
     return '[secrets]';

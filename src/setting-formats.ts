@@ -1,3 +1,4 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { WEBHOOK_EVENT_TYPES, webhookEventName } from './guest-session/session-event.js';
 
@@ -74,6 +75,28 @@ export const encryptionKeys = z
   .string()
   .transform((list) => list.split(',').map((item) => item.trim()))
   .pipe(z.array(encryptionKey));
+
+/** `AUDIT_SIGNING_KEY`: an Ed25519 private key as PKCS#8, in PEM or DER in base64. */
+export const signingKey = z.string().transform((text, context) => {
+  const key = readPrivateKey(text.trim());
+  if (key?.asymmetricKeyType === 'ed25519') return key;
+  context.addIssue({
+    code: 'custom',
+    message:
+      'must be an Ed25519 private key, as PEM or PKCS#8 in base64 (openssl genpkey -algorithm ed25519 -outform DER | base64 -w0)',
+  });
+  return z.NEVER;
+});
+
+function readPrivateKey(text: string): KeyObject | null {
+  try {
+    if (text.startsWith('-----BEGIN')) return createPrivateKey(text);
+    if (!z.base64().safeParse(text).success) return null;
+    return createPrivateKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'pkcs8' });
+  } catch {
+    return null; // what the parser says may hold a part of the key
+  }
+}
 
 const amount = (unit: string, most: number) =>
   z.coerce

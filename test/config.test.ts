@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { loadSettings } from '../src/config.js';
@@ -7,6 +7,14 @@ import { StartupError } from '../src/errors.js';
 const KEY = randomBytes(32).toString('base64');
 const OLD_KEYS = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
 const WEBHOOK_SECRET = `whsec_${randomBytes(24).toString('base64')}`;
+const SIGNING_KEY = generateKeyPairSync('ed25519').privateKey;
+const signingKeyAs = {
+  der: SIGNING_KEY.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+  pem: SIGNING_KEY.export({ type: 'pkcs8', format: 'pem' }).toString(),
+};
+/** What of it is secret, in base64. */
+const SIGNING_SEED = Buffer.from(SIGNING_KEY.export({ format: 'jwk' }).d ?? '', 'base64url').toString('base64');
+const ecKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const sha256 = createHash('sha256').update('a key').digest('hex');
 
 const TENANT = {
@@ -66,6 +74,7 @@ describe('the settings', () => {
       createDeadlineMs: 15_000,
       eventRetentionDays: 30,
       stream: { maxBufferedEvents: 1000 },
+      auditCheckpointFile: null,
       idempotencyTtlHours: 24,
       crashAt: null,
       apiKeys: [],
@@ -75,6 +84,7 @@ describe('the settings', () => {
     expect(secrets.crmWebhookSecrets).toEqual([]);
     expect(secrets.encryptionKey).toBeNull();
     expect(secrets.encryptionKeysOld).toEqual([]);
+    expect(secrets.auditSigningKey).toBeNull();
   });
 
   it('are each read from the environment', () => {
@@ -93,6 +103,8 @@ describe('the settings', () => {
       CXONE_LIST_LAG_MS: '13',
       CREATE_DEADLINE_MS: '4',
       STREAM_MAX_BUFFERED: '14',
+      AUDIT_SIGNING_KEY: signingKeyAs.der,
+      AUDIT_CHECKPOINT_FILE: '/var/log/checkpoints.jsonl',
       IDEMPOTENCY_TTL_HOURS: '0.5',
       CRASH_AT: 'after-post',
       ENCRYPTION_KEYS_OLD: `${OLD_KEYS[0]}, ${OLD_KEYS[1]}`,
@@ -137,6 +149,7 @@ describe('the settings', () => {
       createDeadlineMs: 4,
       eventRetentionDays: 15,
       stream: { maxBufferedEvents: 14 },
+      auditCheckpointFile: '/var/log/checkpoints.jsonl',
       idempotencyTtlHours: 0.5,
       crashAt: 'after-post',
       crm: {
@@ -165,6 +178,7 @@ describe('the settings', () => {
     expect(secrets.crmWebhookSecrets).toEqual([WEBHOOK_SECRET, WEBHOOK_SECRET]);
     expect(secrets.encryptionKey?.toString('base64')).toBe(KEY);
     expect(secrets.encryptionKeysOld.map((key) => key.toString('base64'))).toEqual(OLD_KEYS);
+    expect(secrets.auditSigningKey?.equals(SIGNING_KEY)).toBe(true);
   });
 
   it('may be empty, which is the same as not set', () => {
@@ -216,11 +230,13 @@ describe('the settings', () => {
       FRAUD_PROVIDER: 'http',
       FRAUD_FAIL_MODE: 'ajar',
       API_KEYS: '[]',
+      AUDIT_SIGNING_KEY: 'AAAA',
       ENCRYPTION_KEY: 'AAAA',
       LOG_LEVEL: 'loud',
     });
 
     expect(problems.map((problem) => problem.split(/[: ]/, 1)[0]).sort()).toEqual([
+      'AUDIT_SIGNING_KEY',
       'CRM_WEBHOOK_SECRET',
       'CRM_WEBHOOK_URL',
       'CXONE_BASE_URL',
@@ -336,6 +352,37 @@ describe('the settings', () => {
     ]);
   });
 
+  it.each(Object.entries(signingKeyAs))('take an AUDIT_SIGNING_KEY as %s', (_form, value) => {
+    expect(loadSettings({ AUDIT_SIGNING_KEY: ` ${value}\n` }).secrets.auditSigningKey?.equals(SIGNING_KEY)).toBe(true);
+  });
+
+  it.each([
+    ['no base64', 'not base64!'],
+    ['no key', randomBytes(48).toString('base64')],
+    ['a bare seed', randomBytes(32).toString('base64')],
+    ['cut off', signingKeyAs.der.slice(0, -4)],
+    ['cut off in PEM', signingKeyAs.pem.slice(0, -40)],
+    ['of another kind', ecKey.export({ type: 'pkcs8', format: 'pem' }).toString()],
+    ['of another kind in base64', ecKey.export({ type: 'pkcs8', format: 'der' }).toString('base64')],
+    ['public', createPublicKey(SIGNING_KEY).export({ type: 'spki', format: 'pem' }).toString()],
+    ['under a password', SIGNING_KEY.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })],
+  ])('refuse an AUDIT_SIGNING_KEY that is %s, and repeat nothing of it', (_what, value) => {
+    expect(problemsOf({ AUDIT_SIGNING_KEY: value.toString() })).toEqual([
+      'AUDIT_SIGNING_KEY: must be an Ed25519 private key, as PEM or PKCS#8 in base64 ' +
+        '(openssl genpkey -algorithm ed25519 -outform DER | base64 -w0)',
+    ]);
+  });
+
+  it('of a tenant need a signing key for a file of checkpoints', () => {
+    expect(problemsOf({ ...TENANT, AUDIT_CHECKPOINT_FILE: 'checkpoints.jsonl' })).toEqual([
+      'AUDIT_SIGNING_KEY: is required when AUDIT_CHECKPOINT_FILE is set: there would be no checkpoints',
+    ]);
+    expect(problemsOf({ AUDIT_CHECKPOINT_FILE: 'checkpoints.jsonl' })).toEqual([]);
+    expect(
+      problemsOf({ ...TENANT, AUDIT_SIGNING_KEY: signingKeyAs.pem, AUDIT_CHECKPOINT_FILE: 'checkpoints.jsonl' }),
+    ).toEqual([]);
+  });
+
   it.each(['0', '-1', '8760.1', 'a day', '24h', 'NaN', 'Infinity'])('refuse %j as IDEMPOTENCY_TTL_HOURS', (value) => {
     const [problem, ...others] = problemsOf({ IDEMPOTENCY_TTL_HOURS: value });
 
@@ -409,6 +456,7 @@ describe('the settings', () => {
         ...['DATABASE_URL', 'CXONE_BASE_URL', 'CXONE_TIMEOUT_MS', 'CRM_WEBHOOK_URL', 'CRM_WEBHOOK_SECRET', 'LOG_LEVEL'],
         ...['CXONE_BREAKER_FAILURES', 'CXONE_END_SESSION', 'IDEMPOTENCY_TTL_HOURS', 'CRASH_AT', 'ENCRYPTION_KEYS_OLD'],
         ...['CRM_RETRY_SCHEDULE', 'FRAUD_PROVIDER', 'FRAUD_SERVICE_URL', 'ENCRYPTION_KEY', 'PORT', 'API_KEYS', 'HOST'],
+        ...['AUDIT_SIGNING_KEY'],
       ].map((name) => [name, canary]),
     );
     const problems = problemsOf(wrong);
@@ -424,12 +472,13 @@ describe('the secrets', () => {
     ...TENANT,
     CRM_WEBHOOK_SECRET: WEBHOOK_SECRET,
     ENCRYPTION_KEYS_OLD: OLD_KEYS.join(),
+    AUDIT_SIGNING_KEY: signingKeyAs.der,
   });
   const hex = (key: string) => Buffer.from(key, 'base64').toString('hex', 0, 8);
   const canaries = [
     TENANT.CXONE_CLIENT_SECRET,
     WEBHOOK_SECRET,
-    ...[KEY, ...OLD_KEYS].flatMap((key) => [key, hex(key)]),
+    ...[KEY, ...OLD_KEYS, SIGNING_SEED].flatMap((key) => [key, hex(key)]),
   ];
 
   it.each([

@@ -24,7 +24,8 @@ export class AuditResolver {
 
   @Authorized('OPS')
   @Query(() => AuditVerification, {
-    description: 'Follows the chain of hashes and says whether any entry was changed, removed or put in between.',
+    description:
+      'Follows the chain of hashes, checks the signed checkpoints, and says whether any entry was changed, removed or put in between.',
   })
   verifyAuditTrail(
     @Ctx() { services }: GraphqlContext,

@@ -1,7 +1,8 @@
 import { Field, Float, ID, InputType, Int, ObjectType } from 'type-graphql';
 import { ErrorCode } from '../errors.js';
 import { AuditKind, AuditStatus } from '../store/audit-chain.js';
-import type { AuditFilter as AuditCriteria, AuditVerification as Verification } from '../store/audit-reader.js';
+import type { AuditFilter as AuditCriteria } from '../store/audit-reader.js';
+import type { AuditVerification as Verification } from '../store/verify-audit-trail.js';
 
 @ObjectType({
   description: 'One entry of the audit trail: written once, never changed, chained to the one before it.',
@@ -90,9 +91,12 @@ export class AuditFilter implements AuditCriteria {
   to?: Date | null;
 }
 
-@ObjectType({ description: 'What came of following the chain of the audit trail.', simpleResolvers: true })
+@ObjectType({
+  description: 'What came of following the chain of the audit trail and checking its checkpoints.',
+  simpleResolvers: true,
+})
 export class AuditVerification implements Verification {
-  @Field(() => Boolean, { description: 'True when every link holds.' })
+  @Field(() => Boolean, { description: 'True when every link holds, and every checkpoint of a known key.' })
   ok!: boolean;
 
   @Field(() => Int, { description: 'How many entries were found good.' })
@@ -101,9 +105,22 @@ export class AuditVerification implements Verification {
   @Field(() => Int, { nullable: true, description: 'The first entry that is not.' })
   firstBrokenSequence!: number | null;
 
-  @Field(() => String, { nullable: true, description: 'What is wrong with it.' })
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'What is wrong with it; where nothing is, which checkpoints are of a key that the server does not have.',
+  })
   reason!: string | null;
 
   @Field(() => String, { nullable: true, description: 'The hash of the last good entry.' })
   head!: string | null;
+
+  @Field(() => Int, { description: 'How many signed checkpoints were found good.' })
+  checkpoints!: number;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The sequence of the last of them: up to here the trail is what was signed.',
+  })
+  lastCheckpoint!: number | null;
 }

@@ -4,6 +4,7 @@ import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
 import { StartupError } from '../errors.js';
+import { registerAuditKey } from './audit-key.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 
@@ -17,6 +18,8 @@ export interface HttpServerOptions<Context extends object> {
   /** Who asks, and what for, from the headers; throws for nobody. */
   createContext(headers: RequestHeaders): Context;
   readonly playgroundDirectory: string;
+  /** The public keys of the audit trail's checkpoints; null where it is not signed. */
+  readonly auditKeySet: object | null;
   /** Requests get this long to finish once the server drains; longer than any attempt takes. */
   readonly drainTimeoutMs: number;
   readonly log: { error(fields: object, message: string): void };
@@ -82,6 +85,7 @@ export async function startHttpServer<Context extends object>(
     done(null, payload);
   });
   registerHealth(app, () => (closed ? 'draining' : isHealthy() ? 'ready' : 'failed'));
+  registerAuditKey(app, options.auditKeySet);
   app.setErrorHandler((error: FastifyError, _request, reply) => {
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
     const status = error.statusCode ?? 500;

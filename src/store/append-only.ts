@@ -1,11 +1,12 @@
 import { StartupError } from '../errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
-const TRIGGERS = ['AuditEntry_no_update', 'AuditEntry_no_delete', 'SessionEvent_no_update', 'SessionEvent_no_delete'];
+const TABLES = ['AuditEntry', 'AuditCheckpoint', 'SessionEvent'];
+const TRIGGERS = TABLES.flatMap((table) => [`${table}_no_update`, `${table}_no_delete`]);
 
 /**
- * Sees to it that the audit trail and the event log still refuse UPDATE and DELETE: a migration that rebuilds a table drops
- * its triggers without a word.
+ * Sees to it that the audit trail, its checkpoints and the event log still refuse UPDATE and DELETE: a migration that rebuilds
+ * a table drops its triggers without a word.
  * @throws StartupError that names the missing triggers
  */
 export function assertAppendOnly(connection: SqliteConnection): void {

@@ -1,6 +1,8 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import { AuditKind, type AuditRecord, AuditStatus, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { AuditKind, type AuditRecord, AuditStatus } from './audit-chain.js';
+import type { AuditCheckpoint, AuditSigner } from './audit-signer.js';
 import { mergeRanges, type Page, sift, type TimeRange, toPage } from './page.js';
+import { type AuditVerification, type TrailSource, verifyAuditTrail } from './verify-audit-trail.js';
 
 export interface AuditFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -15,25 +17,15 @@ export interface AuditPosition {
   readonly sequence: number;
 }
 
-/** What came of verifying the chain. */
-export interface AuditVerification {
-  readonly ok: boolean;
-  /** Entries whose links were found good. */
-  readonly checked: number;
-  readonly firstBrokenSequence: number | null;
-  readonly reason: string | null;
-  /** Hash of the last good entry; null where there is none. */
-  readonly head: string | null;
-}
-
-const VERIFY_BATCH_SIZE = 1_000;
-
 /** Reads the audit trail, and verifies it. */
-export class AuditReader {
+export class AuditReader implements TrailSource {
   readonly #prisma: PrismaClient;
+  readonly #signer: AuditSigner | null;
 
-  constructor(prisma: PrismaClient) {
+  /** @param signer whose checkpoints can be checked; null where there is none */
+  constructor(prisma: PrismaClient, signer: AuditSigner | null = null) {
     this.#prisma = prisma;
+    this.#signer = signer;
   }
 
   /** Newest first. */
@@ -113,42 +105,26 @@ export class AuditReader {
   }
 
   /** Follows the chain from one sequence to another, both inclusive; by default all of it. */
-  async verify(from = 1, to = Number.MAX_SAFE_INTEGER): Promise<AuditVerification> {
-    let previousHash = from <= 1 ? GENESIS_HASH : ((await this.#at(from - 1))?.hash ?? null);
-    let expected = Math.max(1, from);
-    let head: string | null = null;
-    let checked = 0;
-    const broken = (firstBrokenSequence: number, reason: string): AuditVerification => ({
-      ok: false,
-      checked,
-      firstBrokenSequence,
-      reason,
-      head,
-    });
-    if (previousHash === null && (await this.after(from - 1, 1)).length === 0) {
-      return { ok: true, checked: 0, firstBrokenSequence: null, reason: null, head: null }; // all of it lies behind the end
-    }
-    if (previousHash === null) return broken(from - 1, 'the entry before the first is missing');
-
-    for (;;) {
-      const entries = await this.after(expected - 1, Math.min(VERIFY_BATCH_SIZE, to - expected + 1));
-      for (const entry of entries) {
-        if (entry.sequence !== expected) return broken(expected, 'the entry is missing');
-        if (entry.previousHash !== previousHash)
-          return broken(expected, 'the entry is not chained to the one before it');
-        if (hashEntry(previousHash, entry) !== entry.hash) return broken(expected, 'the entry was changed');
-        previousHash = entry.hash;
-        head = entry.hash;
-        expected += 1;
-        checked += 1;
-      }
-      if (entries.length < VERIFY_BATCH_SIZE || expected > to)
-        return { ok: true, checked, firstBrokenSequence: null, reason: null, head };
-    }
+  verify(from = 1, to = Number.MAX_SAFE_INTEGER): Promise<AuditVerification> {
+    return verifyAuditTrail(this, this.#signer, from, to);
   }
 
-  #at(sequence: number) {
+  /** The entry at a sequence; null where there is none. */
+  async at(sequence: number): Promise<Pick<AuditRecord, 'hash'> | null> {
     return this.#prisma.auditEntry.findUnique({ where: { sequence }, select: { hash: true } });
+  }
+
+  /** The checkpoints after a sequence, up to another, oldest first. */
+  checkpoints(after: number, to: number): Promise<AuditCheckpoint[]> {
+    return this.#prisma.auditCheckpoint.findMany({
+      where: { sequence: { gt: after, lte: to } },
+      orderBy: { sequence: 'asc' },
+    });
+  }
+
+  /** Null where there is none. */
+  newestCheckpoint(): Promise<AuditCheckpoint | null> {
+    return this.#prisma.auditCheckpoint.findFirst({ orderBy: { sequence: 'desc' } });
   }
 }
 

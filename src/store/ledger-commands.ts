@@ -1,4 +1,5 @@
 import { closeAttempt, reservePlace } from './attempt-commands.js';
+import { recordCheckpoint } from './checkpoint-commands.js';
 import { claimDeliveries, releaseAbandonedDeliveries, releaseDelivery } from './delivery-queue.js';
 import { replayDeliveries, replayDelivery } from './delivery-replays.js';
 import { buryDeliveries, recordTry } from './delivery-tries.js';
@@ -40,6 +41,7 @@ export const LEDGER_COMMANDS = {
   resumeEndpoint,
   reviveDeliveries,
   removeOldEvents,
+  recordCheckpoint,
 } as const;
 
 type Commands = typeof LEDGER_COMMANDS;

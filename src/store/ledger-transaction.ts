@@ -20,6 +20,7 @@ export interface LedgerHeads {
 interface Rows {
   GuestSession: Prisma.GuestSessionUncheckedCreateInput;
   AuditEntry: Prisma.AuditEntryUncheckedCreateInput;
+  AuditCheckpoint: Prisma.AuditCheckpointUncheckedCreateInput;
   SessionEvent: Prisma.SessionEventUncheckedCreateInput;
   WebhookDelivery: Omit<Prisma.WebhookDeliveryUncheckedCreateInput, 'tries'>;
   WebhookAttempt: Prisma.WebhookAttemptUncheckedCreateInput;

@@ -75,7 +75,15 @@ describe('verifying the audit trail', () => {
   it('finds an untouched chain good, and says where it ends', async () => {
     const { books, audits } = await fiveEntries();
     const head = books.outside.get<{ hash: string }>('SELECT "hash" FROM "AuditEntry" WHERE "sequence" = 5')?.hash;
-    expect(await audits.verify()).toEqual({ ok: true, checked: 5, firstBrokenSequence: null, reason: null, head });
+    expect(await audits.verify()).toEqual({
+      ok: true,
+      checked: 5,
+      firstBrokenSequence: null,
+      reason: null,
+      head,
+      checkpoints: 0,
+      lastCheckpoint: null,
+    });
   });
 
   it('finds an empty trail good', async () => {
@@ -86,6 +94,8 @@ describe('verifying the audit trail', () => {
       firstBrokenSequence: null,
       reason: null,
       head: null,
+      checkpoints: 0,
+      lastCheckpoint: null,
     });
   });
 

@@ -42,7 +42,7 @@ const DISABLE_AFTER_MS = 432_000_000;
 export const RULES = { disableAfterMs: DISABLE_AFTER_MS, longestWaitMs: 10 * DISABLE_AFTER_MS };
 
 /** A directory that goes with the test. */
-function temporaryDirectory(): string {
+export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'ledger-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;

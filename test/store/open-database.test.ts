@@ -74,6 +74,7 @@ describe('a database that opens', () => {
       '20261122150001_append_only',
       '20261122185655_idempotency',
       '20261122221832_webhooks',
+      '20261122235736_audit_checkpoints',
     ]);
     expect(database.path).toBe(path);
     expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
@@ -100,7 +101,7 @@ describe('a database that opens', () => {
 
   it('may be an empty file', async () => {
     writeFileSync(path, '');
-    expect((await open()).appliedMigrations).toHaveLength(4);
+    expect((await open()).appliedMigrations).toHaveLength(5);
   });
 });
 
@@ -204,6 +205,7 @@ describe('a database that does not open', () => {
 describe('the append-only tables', () => {
   const insertions = {
     AuditEntry: `INSERT INTO "AuditEntry" ("sequence", "id", "timestamp", "requestId", "kind", "status", "actor", "previousHash", "hash") VALUES (1, 'a', 0, 'r', 'k', 's', 'me', '0', '1')`,
+    AuditCheckpoint: `INSERT INTO "AuditCheckpoint" ("sequence", "hash", "timestamp", "keyId", "signature") VALUES (1, 'r', 0, 'k', 's')`,
     SessionEvent: `INSERT INTO "SessionEvent" ("sequence", "id", "type", "occurredAt", "requestId") VALUES (1, 'e', 't', 0, 'r')`,
   };
 
@@ -211,11 +213,12 @@ describe('the append-only tables', () => {
     const writer = writerOf(await open());
     writer.run(insertion);
     const refusals = new RegExp(`${table} is append-only`);
-    expect(() => writer.run(`UPDATE "${table}" SET "requestId" = 'other'`)).toThrow(refusals);
+    const column = table === 'AuditCheckpoint' ? 'hash' : 'requestId';
+    expect(() => writer.run(`UPDATE "${table}" SET "${column}" = 'other'`)).toThrow(refusals);
     expect(() => writer.run(`DELETE FROM "${table}"`)).toThrow(refusals);
     expect(() => writer.run(insertion.replace('INSERT', 'INSERT OR REPLACE'))).toThrow(refusals);
-    expect(() => writer.run(`${insertion} ON CONFLICT DO UPDATE SET "requestId" = 'other'`)).toThrow(refusals);
-    expect(writer.all(`SELECT "requestId" FROM "${table}"`)).toEqual([{ requestId: 'r' }]);
+    expect(() => writer.run(`${insertion} ON CONFLICT DO UPDATE SET "${column}" = 'other'`)).toThrow(refusals);
+    expect(writer.all(`SELECT "${column}" AS "value" FROM "${table}"`)).toEqual([{ value: 'r' }]);
   });
 
   it('are found to be unprotected when a trigger is missing, and the server does not start', async () => {

@@ -33,7 +33,9 @@ test('Prisma’s own engine finds nothing to do on a database that the server ha
 test('it tells an older database from one that is up to date, and the server brings the older one up', async () => {
   const path = await migrated();
   change(path, `DELETE FROM "_prisma_migrations" WHERE "migration_name" LIKE '%append_only'`);
-  for (const name of readTriggers(path)) change(path, `DROP TRIGGER "${name}"`);
+  // Those of later migrations stay, as these do.
+  const triggers = readTriggers(path).filter((name) => !name.startsWith('AuditCheckpoint'));
+  for (const name of triggers) change(path, `DROP TRIGGER "${name}"`);
   expect((await diagnoseDatabase(path)).history).not.toBeNull();
 
   await (await openDatabase(`file:${path}`)).close();
@@ -44,7 +46,7 @@ test('it tells an older database from one that is up to date, and the server bri
 test('it finds a migration that was edited after it was applied', async () => {
   const path = await migrated();
   change(path, `UPDATE "_prisma_migrations" SET "checksum" = '${'0'.repeat(64)}'`);
-  expect((await diagnoseDatabase(path)).editedMigrationNames).toHaveLength(4);
+  expect((await diagnoseDatabase(path)).editedMigrationNames).toHaveLength(5);
 });
 
 function readTriggers(path: string): string[] {
