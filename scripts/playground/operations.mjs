@@ -277,7 +277,8 @@ mutation ReplayWebhooks($since: DateTime!, $status: WebhookDeliveryStatus) {
   },
   {
     query: `# Prove that nobody changed the audit trail: every
-# hash is computed again. "from" and "to" are
+# hash is computed again, and every signed
+# checkpoint is checked. "from" and "to" are
 # sequence numbers; without them, it is all checked.
 query VerifyAuditTrail($from: Int, $to: Int) {
   verifyAuditTrail(from: $from, to: $to) {
@@ -286,6 +287,8 @@ query VerifyAuditTrail($from: Int, $to: Int) {
     firstBrokenSequence
     reason
     head
+    checkpoints
+    lastCheckpoint
   }
 }
 `,

@@ -122,9 +122,12 @@ export class AuditReader implements TrailSource {
     });
   }
 
-  /** Null where there is none. */
-  newestCheckpoint(): Promise<AuditCheckpoint | null> {
-    return this.#prisma.auditCheckpoint.findFirst({ orderBy: { sequence: 'desc' } });
+  /** The newest one from a sequence on; null where there is none. */
+  newestCheckpoint(from: number): Promise<AuditCheckpoint | null> {
+    return this.#prisma.auditCheckpoint.findFirst({
+      where: { sequence: { gte: from } },
+      orderBy: { sequence: 'desc' },
+    });
   }
 }
 

@@ -24,7 +24,8 @@ export interface TrailSource {
   at(sequence: number): Promise<Pick<AuditRecord, 'hash'> | null>;
   /** Those after a sequence, up to another, oldest first. */
   checkpoints(after: number, to: number): Promise<readonly AuditCheckpoint[]>;
-  newestCheckpoint(): Promise<AuditCheckpoint | null>;
+  /** From a sequence on; null where there is none. */
+  newestCheckpoint(from: number): Promise<AuditCheckpoint | null>;
 }
 
 const BATCH_SIZE = 1_000;
@@ -72,7 +73,7 @@ class Walk {
   /** @returns what is broken; null where nothing is */
   async run(): Promise<Broken | null> {
     // Read before the entries: what is signed while they are read may be beyond those that were seen.
-    const newest = await this.#source.newestCheckpoint();
+    const newest = await this.#source.newestCheckpoint(this.#expected);
     const from = this.#expected;
     let previousHash = from === 1 ? GENESIS_HASH : ((await this.#source.at(from - 1))?.hash ?? null);
     if (previousHash === null && (await this.#source.after(from - 1, 1)).length === 0) {
