@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -23,6 +23,7 @@ const EVERYTHING = /* GraphQL */ `
     audits(first: 100) { nodes { reason actor errorCode capacityCheck } }
     events(first: 100) { nodes { type reason sessionId crmId } }
     metrics { totalRequests outcomes { status errorCode count } }
+    verifyAuditTrail { ok reason head checkpoints lastCheckpoint }
   }
 `;
 
@@ -90,6 +91,8 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
   const clientSecret = `canary/client+secret=${randomUUID()}`;
   const encryptionKey = randomBytes(32);
   const webhookKey = randomBytes(24);
+  const signingKey = generateKeyPairSync('ed25519').privateKey;
+  const signingSeed = Buffer.from(signingKey.export({ format: 'jwk' }).d ?? '', 'base64url');
   const fingerprint = `canary-fingerprint-${randomUUID()}`;
   await using wire = await startWire();
   const network = await startNetwork({
@@ -102,6 +105,8 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
         { name: 'ops', role: 'OPS', sha256: createHash('sha256').update(apiKey).digest('hex') },
       ]),
       ENCRYPTION_KEY: encryptionKey.toString('base64'),
+      AUDIT_SIGNING_KEY: signingKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+      AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints.jsonl'),
       CRM_WEBHOOK_SECRET: `whsec_${webhookKey.toString('base64')}`,
       CXONE_TIMEOUT_MS: '1000',
       CRM_RETRY_SCHEDULE: '0,0',
@@ -161,6 +166,7 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
   await open({}, { authorization: `Bearer ${apiKey}x` });
   await open({}, {});
   answers.push(JSON.stringify(await network.graphql(EVERYTHING, undefined, { authorization })));
+  answers.push(await (await fetch(`${network.app.url}/.well-known/audit-key.json`)).text());
   await eventually(() => crm.received.length >= tokens.length);
 
   const secrets = {
@@ -171,6 +177,7 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
     'device fingerprint': [fingerprint],
     'API key': [apiKey],
     'encryption key': [encryptionKey.toString('base64'), encryptionKey.toString('latin1')],
+    'signing key': [...(['base64', 'base64url', 'hex', 'latin1'] as const).map((form) => signingSeed.toString(form))],
     'webhook key': [webhookKey.toString('base64'), webhookKey.toString('latin1')],
   };
   const filesOf = (path: string) =>
@@ -203,6 +210,8 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
   expect(leaks()).toEqual([]);
 
   await network.app[Symbol.asyncDispose](); // the log is moved into the database file
+  expect(places()['the log']).toContain('the audit trail was signed');
+  expect(places()['file checkpoints.jsonl']).toContain('"signature"');
   expect(leaks()).toEqual([]);
 });
 
@@ -212,12 +221,16 @@ it('settings that are refused, and a server that starts, print no secret', async
   const settings = loadSettings({ DATABASE_URL: `file:${join(directory, 'test.db')}`, LOG_LEVEL: 'silent' });
   const engine = await createEngine(settings);
   const key = readFileSync(`${engine.databasePath}.key`, 'utf8').trim();
+  const signingKey = readFileSync(`${engine.databasePath}.audit-key`, 'utf8').split('\n')[1];
   await engine[Symbol.asyncDispose]();
 
-  // The key that the sandbox makes for itself is in its own file and in no other.
+  // The keys that the sandbox makes for itself are in their own files and in no other.
+  expect(signingKey).toHaveLength(64);
   expect(key).toHaveLength(44);
-  for (const name of readdirSync(directory).filter((name) => !name.endsWith('.key'))) {
+  for (const name of readdirSync(directory)) {
     const bytes = readFileSync(join(directory, name));
+    if (!name.endsWith('.audit-key')) expect(bytes.includes(signingKey!), name).toBe(false);
+    if (name.endsWith('.key')) continue;
     expect(bytes.includes(Buffer.from(key, 'base64')) || bytes.includes(key), name).toBe(false);
   }
 });
