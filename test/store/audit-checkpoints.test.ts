@@ -200,7 +200,7 @@ describe('the file of checkpoints', () => {
     const books = await openBooks();
     const file = join(dirname(books.path), 'logs', 'checkpoints.jsonl');
     mkdirSync(dirname(file));
-    const { lines } = await sign(books, { file });
+    await sign(books, { file });
     await append(books, 1_000);
     await eventually(() => linesOf(file).length === 2);
     renameSync(file, `${file}.1`);
