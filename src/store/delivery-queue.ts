@@ -61,13 +61,13 @@ function firstPending(db: SqliteConnection, requestId: string) {
   );
 }
 
-/** After a delivery is concluded the next one of its session is due now. @param claims whether it is claimed for this process */
-export function queueNext(transaction: LedgerTransaction, requestId: string, now: Date, claims: boolean): void {
+/** After a delivery is concluded the next one of its session is due now, and claimed for this process if it may be sent. */
+export function queueNext(transaction: LedgerTransaction, requestId: string, now: Date): void {
   const next = firstPending(transaction.db, requestId);
   if (next?.nextAttemptAt !== null) return;
   const { nextAttemptAt: _, ...delivery } = next;
-  if (claims) transaction.deliveries.push(claim(transaction.db, delivery, now));
-  else queueAgain(transaction, next, now);
+  if (isEndpointDisabled(transaction.db)) queueAgain(transaction, next, now);
+  else transaction.deliveries.push(claim(transaction.db, delivery, now));
 }
 
 /**

@@ -8,7 +8,6 @@ import {
   endpointFailed,
   endpointRow,
   endpointTook,
-  isEndpointDisabled,
 } from './webhook-endpoint.js';
 
 /** One try, and what comes of it. */
@@ -69,8 +68,8 @@ export function recordTry(transaction: LedgerTransaction, tried: Tried): TryReco
   transaction.insert('WebhookAttempt', { deliveryId: delivery.id, number, startedAt, durationMs, statusCode, error });
   if (!retriesAt) conclude(transaction, delivery, error, now);
   const endpoint = judgeEndpoint(transaction, tried);
-  // To one that is disabled by this very try the next one is not sent.
-  if (!retriesAt) queueNext(transaction, delivery.requestId, now, !isEndpointDisabled(transaction.db));
+  // Behind that: to an endpoint that is disabled by this very try the next one is not sent.
+  if (!retriesAt) queueNext(transaction, delivery.requestId, now);
   return { endpoint };
 }
 
@@ -122,7 +121,7 @@ export function buryDeliveries(
       delivery.sequence,
     );
     conclude(transaction, delivery, error, now);
-    queueNext(transaction, delivery.requestId, now, false); // it dies next
+    queueNext(transaction, delivery.requestId, now); // it dies next
   }
   return waiting.length;
 }
