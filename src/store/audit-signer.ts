@@ -7,8 +7,8 @@ import {
   sign,
   verify,
 } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { StartupError } from '../errors.js';
+import { readKeyFile } from './key-file.js';
 
 /** What a checkpoint says: the trail's entry at this sequence had this hash at that time. */
 export interface CheckpointContent {
@@ -83,21 +83,13 @@ export function openSigner(key: KeyObject | null, databasePath: string | null): 
   return databasePath === null ? null : new AuditSigner(keyBesideDatabase(`${databasePath}.audit-key`));
 }
 
-/** Made when it is first needed, readable by its owner only. */
 function keyBesideDatabase(path: string): KeyObject {
+  const make = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
   try {
-    const { privateKey } = generateKeyPairSync('ed25519');
-    // 'wx' fails where there is one: what an overwritten key has signed could not be checked any more.
-    writeFileSync(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), { flag: 'wx', mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new StartupError(`The key of the audit trail ${path} cannot be written: ${(error as Error).message}`);
-    }
-  }
-  try {
-    const key = createPrivateKey(readFileSync(path));
+    const key = createPrivateKey(readKeyFile(path, 'The key of the audit trail', make));
     if (key.asymmetricKeyType === 'ed25519') return key;
-  } catch {
+  } catch (error) {
+    if (error instanceof StartupError) throw error;
     // What the parser says may hold a part of the key.
   }
   throw new StartupError(

@@ -46,6 +46,24 @@ export function readDeliveries<Row>(db: SqliteConnection, columns: string, range
   return db.all<Row>(`${ranges.map(() => ofRange).join(' UNION ALL ')} ${inOrder}`, ...ranges.flat(), limit);
 }
 
+/** What came of a piece of work that goes through the deliveries in batches. */
+export interface Batch {
+  /** Deliveries that were queued again. */
+  readonly queued: number;
+  /** Where to go on; null when that was all. */
+  readonly last: DeliveryPosition | null;
+}
+
+/** Where a batch ends; null when it was not full. */
+export function lastOf(
+  batch: readonly { readonly createdAt: number; readonly sequence: number }[],
+  limit: number,
+): DeliveryPosition | null {
+  const last = batch.at(-1);
+  if (!last || batch.length < limit) return null;
+  return { createdAt: new Date(last.createdAt), sequence: last.sequence };
+}
+
 /** The earlier of two. */
 export const earlier = (a: DeliveryPosition, b: DeliveryPosition): DeliveryPosition =>
   (a.createdAt.getTime() - b.createdAt.getTime() || a.sequence - b.sequence) < 0 ? a : b;

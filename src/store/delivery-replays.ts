@@ -1,4 +1,4 @@
-import { type DeliveryPosition, readDeliveries, startOf } from './delivery-pages.js';
+import { type Batch, type DeliveryPosition, lastOf, readDeliveries, startOf } from './delivery-pages.js';
 import { requeue } from './delivery-queue.js';
 import type { DeliveryStatus } from './delivery-status.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
@@ -42,28 +42,17 @@ export interface ReplayRange {
  * Queues again at most `limit` deliveries of a status and a time, in the order of their events; none to an endpoint that is
  * disabled.
  * @param order.after where the batch before ended; null for the first
- * @returns how many, and where to go on; null when that was all
  */
 export function replayDeliveries(
   transaction: LedgerTransaction,
   order: ReplayOrder & ReplayRange & { readonly after: DeliveryPosition | null; readonly limit: number },
-): { readonly replayed: number; readonly last: DeliveryPosition | null } {
+): Batch {
   const { status, since, until, after, limit } = order;
-  if (isEndpointDisabled(transaction.db)) return { replayed: 0, last: null };
+  if (isEndpointDisabled(transaction.db)) return { queued: 0, last: null };
   const range = { status, above: after ?? startOf(since), below: startOf(until), order: 'ASC', limit } as const;
   const deliveries = readDeliveries<ReplayedRow>(transaction.db, COLUMNS, range);
   for (const delivery of deliveries) replay(transaction, delivery, order);
-  return { replayed: deliveries.length, last: lastOf(deliveries, limit) };
-}
-
-/** Where a batch ends; null when it was not full. */
-export function lastOf(
-  batch: readonly { readonly createdAt: number; readonly sequence: number }[],
-  limit: number,
-): DeliveryPosition | null {
-  const last = batch.at(-1);
-  if (!last || batch.length < limit) return null;
-  return { createdAt: new Date(last.createdAt), sequence: last.sequence };
+  return { queued: deliveries.length, last: lastOf(deliveries, limit) };
 }
 
 function replay(transaction: LedgerTransaction, delivery: ReplayedRow, { actor, now }: ReplayOrder): void {

@@ -1,6 +1,6 @@
 import { createHash, hkdfSync, randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { StartupError } from '../errors.js';
+import { readKeyFile } from './key-file.js';
 
 const KEY_BYTES = 32;
 
@@ -10,15 +10,8 @@ const KEY_BYTES = 32;
  */
 export function keyBesideDatabase(databasePath: string): Buffer {
   const path = `${databasePath}.key`;
-  try {
-    // 'wx' fails where there is one: a key is never overwritten, since what it protects would be lost.
-    writeFileSync(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { flag: 'wx', mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new StartupError(`The encryption key ${path} cannot be written: ${(error as Error).message}`);
-    }
-  }
-  const key = Buffer.from(readFileSync(path, 'utf8').trim(), 'base64');
+  const make = () => `${randomBytes(KEY_BYTES).toString('base64')}\n`;
+  const key = Buffer.from(readKeyFile(path, 'The encryption key', make).toString('utf8').trim(), 'base64');
   if (key.length === KEY_BYTES) return key;
   throw new StartupError(
     `The encryption key ${path} is not ${KEY_BYTES} bytes in base64. Put it back, or remove it together with the database.`,

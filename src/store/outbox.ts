@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mintRequestId } from '../guest-session/request-id.js';
-import type { DeliveryPosition } from './delivery-pages.js';
+import type { Batch, DeliveryPosition } from './delivery-pages.js';
 import { type ClaimedDelivery, IS_DUE } from './delivery-queue.js';
-import type { ReplayRange, replayDeliveries } from './delivery-replays.js';
+import type { ReplayRange } from './delivery-replays.js';
 import { type DeliveryTry, IS_BURIABLE, type TryRecord } from './delivery-tries.js';
 import type { Ledger } from './ledger.js';
-import type { reviveDeliveries } from './resume-endpoint.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { type EndpointRules, endpointRow, isEndpointDisabled } from './webhook-endpoint.js';
 
@@ -97,13 +96,13 @@ export class Outbox {
   async revive(): Promise<number> {
     if (endpointRow(this.#reader)?.reviveSince == null) return 0;
     let total = 0;
-    for (let after: DeliveryPosition | null = null; ; ) {
-      const order = { after, limit: BATCH_SIZE, now: this.#now() };
-      const batch: ReturnType<typeof reviveDeliveries> = await this.#ledger.execute('reviveDeliveries', order);
-      total += batch.revived;
-      if (batch.last === null) return total;
-      after = batch.last;
-    }
+    await inBatches(
+      (after) => this.#ledger.execute('reviveDeliveries', { after, limit: BATCH_SIZE, now: this.#now() }),
+      (queued) => {
+        total += queued;
+      },
+    );
+    return total;
   }
 
   /** Queues one delivery again. @returns false where there is none of that id */
@@ -115,13 +114,24 @@ export class Outbox {
    * Queues again all deliveries of a status and a time, in the order of their events.
    * @param onBatch hears how many were queued, batch by batch: what fails later does not undo them
    */
-  async replayAll(range: ReplayRange, actor: string, onBatch: (replayed: number) => void): Promise<void> {
-    for (let after: DeliveryPosition | null = null; ; ) {
-      const order = { ...range, actor, after, limit: BATCH_SIZE, now: this.#now() };
-      const batch: ReturnType<typeof replayDeliveries> = await this.#ledger.execute('replayDeliveries', order);
-      onBatch(batch.replayed);
-      if (batch.last === null) return;
-      after = batch.last;
-    }
+  replayAll(range: ReplayRange, actor: string, onBatch: (queued: number) => void): Promise<void> {
+    const order = { ...range, actor, limit: BATCH_SIZE };
+    return inBatches(
+      (after) => this.#ledger.execute('replayDeliveries', { ...order, after, now: this.#now() }),
+      onBatch,
+    );
   }
+}
+
+/** Goes on until all is done: each batch is a commit, between which others have their turn. */
+async function inBatches(
+  next: (after: DeliveryPosition | null) => Promise<Batch>,
+  onBatch: (queued: number) => void,
+): Promise<void> {
+  let after: DeliveryPosition | null = null;
+  do {
+    const batch: Batch = await next(after);
+    onBatch(batch.queued);
+    after = batch.last;
+  } while (after !== null);
 }

@@ -1,6 +1,5 @@
-import { type DeliveryPosition, FIRST, LAST, readDeliveries } from './delivery-pages.js';
+import { type Batch, type DeliveryPosition, FIRST, LAST, lastOf, readDeliveries } from './delivery-pages.js';
 import { requeue } from './delivery-queue.js';
-import { lastOf } from './delivery-replays.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, NO_SESSION, tellOfSession } from './session-row.js';
 import { endpointRow } from './webhook-endpoint.js';
@@ -44,25 +43,25 @@ interface DeadRow {
 const COLUMNS = '"sequence", "createdAt", "requestId", "eventType", "concludedAt"';
 
 /**
- * Looks at `limit` deliveries that are dead, and queues those again that have died since the endpoint began to fail.
+ * Looks at `limit` deliveries that are dead, and queues those again that have died since the endpoint began to fail; none once
+ * it is disabled again.
  * @param order.after where the batch before ended; null for the first
- * @returns how many were queued, and where to go on; null when that was all, or the endpoint is disabled again
  */
 export function reviveDeliveries(
   transaction: LedgerTransaction,
   { after, limit, now }: { readonly after: DeliveryPosition | null; readonly limit: number; readonly now: Date },
-): { readonly revived: number; readonly last: DeliveryPosition | null } {
+): Batch {
   const { db } = transaction;
   const endpoint = endpointRow(db);
   const since = endpoint?.status === 'ACTIVE' ? endpoint.reviveSince : null;
-  if (since === null) return { revived: 0, last: null };
+  if (since === null) return { queued: 0, last: null };
   const range = { status: 'DEAD', above: after ?? FIRST, below: LAST, order: 'ASC', limit } as const;
   const dead = readDeliveries<DeadRow>(db, COLUMNS, range);
   const missed = dead.filter(({ concludedAt }) => concludedAt >= since);
   for (const delivery of missed) requeue(transaction, delivery, now);
   const last = lastOf(dead, limit);
   if (last === null) db.run('UPDATE "WebhookEndpoint" SET "reviveSince" = NULL WHERE "id" = 1');
-  return { revived: missed.length, last };
+  return { queued: missed.length, last };
 }
 
 /**
