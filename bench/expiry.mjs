@@ -1,4 +1,5 @@
 // `npm run bench:expiry`: how late the sweep marks sessions whose time is over, among 100,000 that live.
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,10 +98,10 @@ function row(what, lateMs) {
 }
 
 async function main({ sessions, spread, atOnce }) {
-  const database = await openDatabase(`file:${join(directory, 'bench.db')}`);
-  const { path } = database;
+  const database = await openDatabase(`file:${join(directory, 'bench.db')}`, () => [randomBytes(32)]);
+  const { path, masterKeys } = database;
   fill(path, sessions);
-  const ledger = await ThreadedLedger.start({ path, webhookEvents: [] });
+  const ledger = await ThreadedLedger.start({ path, masterKeys, webhookEvents: [] });
   const lateMs = listen(ledger);
   const sweep = new ExpirySweep(sessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, console);
   const shareOfOthers = await watchOthers([]);

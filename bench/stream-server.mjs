@@ -1,6 +1,6 @@
 // One of the two servers of `npm run bench:stream`. Both are fed in the same way: events that were committed to a real log.
 import 'reflect-metadata';
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { attachSubscriptions } from '../dist/graphql/subscriptions.js';
 import { SessionEventStream } from '../dist/lifecycle/session-event-stream.js';
 import { EventReader } from '../dist/store/event-reader.js';
+import { GuestVault } from '../dist/store/guest-vault.js';
 import { LedgerWriter } from '../dist/store/ledger-writer.js';
 import { MinuteCounter } from '../dist/store/minute-counter.js';
 import { openDatabase } from '../dist/store/open-database.js';
@@ -16,10 +17,12 @@ import { SqliteConnection } from '../dist/store/sqlite-connection.js';
 import { serveParent } from './lib/helper-child.mjs';
 
 const [kind, directory] = process.argv.slice(2);
-const LOCAL = { name: 'local', role: 'OPS' };
+const LOCAL = { name: 'local', role: 'OPS', sourceAddress: null };
+const MASTER_KEYS = [randomBytes(32)];
 
-const database = await openDatabase(`file:${join(directory, `${kind}.db`)}`);
-const writer = new LedgerWriter(new SqliteConnection(database.path), new MinuteCounter(), []);
+const database = await openDatabase(`file:${join(directory, `${kind}.db`)}`, () => MASTER_KEYS);
+const db = new SqliteConnection(database.path);
+const writer = new LedgerWriter(db, GuestVault.open(db, MASTER_KEYS), new MinuteCounter(), []);
 const http = createServer();
 writer.onCommit(await attach());
 http.listen(0, '127.0.0.1');
@@ -35,12 +38,12 @@ async function attach() {
     return ({ events }) => publish(events);
   }
   const { buildGraphqlSchema } = await import('../dist/graphql/schema.js');
-  const events = new EventReader(database.prisma);
+  const events = new EventReader(database);
   const stream = new SessionEventStream(events, writer.eventSequence);
   attachSubscriptions(http, {
     path: '/graphql',
     schema: buildGraphqlSchema(),
-    services: { stream, events, sessions: new SessionReader(database.prisma) },
+    services: { stream, events, sessions: new SessionReader(database) },
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,
     acceptsHost: () => true,

@@ -90,14 +90,16 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const crmSandbox = usesSandbox && config.crm.webhookUrl === null ? teardown.use(await CrmSandbox.start()) : null;
     const http = teardown.use(createHttpClient());
 
-    const database = await openDatabase(config.databaseUrl);
+    const database = await openDatabase(config.databaseUrl, (path, mayMake) => [
+      secrets.encryptionKey ?? keyBesideDatabase(path, mayMake),
+      ...secrets.encryptionKeysOld,
+    ]);
     teardown.defer(() => database.close());
-    const { appliedMigrations } = database;
+    const { appliedMigrations, masterKeys, vault } = database;
     if (appliedMigrations.length > 0) log.debug({ appliedMigrations }, 'the database was brought up to date');
-    const encryptionKey = secrets.encryptionKey ?? keyBesideDatabase(database.path);
     const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
     const webhookEvents = webhookUrl === null ? [] : config.crm.events;
-    const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, webhookEvents }));
+    const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, masterKeys, webhookEvents }));
     let isAlive = true;
     ledger.onFailure((error) => {
       isAlive = false;
@@ -112,7 +114,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const checkpointing = signer && { signer, file: config.auditCheckpointFile };
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
     else log.warn('AUDIT_SIGNING_KEY is not set: the audit trail is not signed');
-    const events = new EventReader(database.prisma);
+    const events = new EventReader(database);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events));
 
@@ -140,18 +142,18 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       clientSecret: secrets.cxoneClientSecret,
       fetchDeadlineMs: createDeadlineMs,
     };
-    const encryptionKeys = [encryptionKey, ...secrets.encryptionKeysOld] as const;
-    const cipher = new TokenCipher(encryptionKey, secrets.encryptionKeysOld);
-    const sessions = new SessionReader(database.prisma);
+    const [encryptionKey, ...oldKeys] = masterKeys;
+    const cipher = new TokenCipher(encryptionKey, oldKeys);
+    const sessions = new SessionReader(database);
     const attemptLedger = teardown.use(
-      new SqliteAttemptLedger(ledger, database.reader, cipher, {
+      new SqliteAttemptLedger(ledger, database, cipher, {
         maxConcurrentSessions,
         tellsCrm: webhookEvents.includes('SESSION_INITIATED'),
         fingerprintKey: deriveKey(encryptionKey, 'device fingerprints'),
       }),
     );
     const sessionLedger = new SqliteSessionLedger(ledger, database.reader, sessions, cipher);
-    const inputKeys = encryptionKeys.map((key) => deriveKey(key, 'idempotency inputs')) as [Buffer, ...Buffer[]];
+    const inputKeys = masterKeys.map((key) => deriveKey(key, 'idempotency inputs')) as [Buffer, ...Buffer[]];
     const ports = withCrashPoint(
       {
         scorer:
@@ -164,6 +166,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         intents: new SqliteIntentLedger(ledger, sessions, cipher, {
           instanceId: randomUUID(),
           isAlone: true, // the lock of the database sees to it
+          blindKey: (key) => vault.blind('idempotency key', key),
           ttlMs: config.idempotencyTtlHours * HOUR_MS,
           unwritten: () => attemptLedger.unwritten,
           inputKeys,
@@ -205,10 +208,10 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         open: (request, caller) => underWay.run(() => createGuestSession(request, caller, ports)),
         end: (request, caller) => underWay.run(() => endGuestSession(request, caller, ports)),
         sessions,
-        audits: new AuditReader(database.prisma, signer),
+        audits: new AuditReader(database, signer),
         events,
         metrics: new MetricsReader(database.prisma),
-        deliveries: new DeliveryReader(database.prisma, database.reader),
+        deliveries: new DeliveryReader(database),
         webhooks: new WebhookReplays(outbox),
         stream,
       },
@@ -243,7 +246,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     const authenticate = (authorization: string | undefined) => {
       const caller = identify(config.apiKeys, authorization, new Date());
       if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');
-      return caller;
+      return { ...caller, sourceAddress: null };
     };
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
     const acceptsHost = (host = '') =>

@@ -1,7 +1,7 @@
 import { createEngine, type Engine } from './app.js';
 import { loadSettings } from './config.js';
 import { AttemptError, type ErrorCode, StartupError } from './errors.js';
-import type { CreateGuestSessionRequest } from './guest-session/ports.js';
+import type { Caller, CreateGuestSessionRequest } from './guest-session/ports.js';
 import type { AuditRecord } from './store/audit-chain.js';
 
 export { AttemptError, type AuditRecord, type ErrorCode };
@@ -32,11 +32,11 @@ export type SessionInitiatorConfig = Readonly<Record<string, string>>;
  */
 export class SessionInitiator implements AsyncDisposable {
   readonly #engine: Engine;
-  readonly #callerName: string;
+  readonly #caller: Caller;
 
   private constructor(engine: Engine, callerName: string) {
     this.#engine = engine;
-    this.#callerName = callerName;
+    this.#caller = { name: callerName, role: 'BACKEND', sourceAddress: null };
   }
 
   /**
@@ -65,7 +65,7 @@ export class SessionInitiator implements AsyncDisposable {
     idempotencyKey?: string,
   ): Promise<InitiatedSession> {
     const request = { guestId, deviceFingerprint, crmId, ipMetadata, idempotencyKey };
-    const { requestId, outcome, session } = await this.#engine.services.open(request, { name: this.#callerName });
+    const { requestId, outcome, session } = await this.#engine.services.open(request, this.#caller);
     if (outcome.status !== 'SUCCESS') throw outcome.error;
     return { requestId, ...outcome.created, durationMs: session?.durationMs ?? 0 };
   }
@@ -76,7 +76,7 @@ export class SessionInitiator implements AsyncDisposable {
    * @throws AttemptError when it could not be ended
    */
   async endGuestSession(sessionId: string, reason?: string): Promise<void> {
-    const { error } = await this.#engine.services.end({ sessionId, reason }, { name: this.#callerName });
+    const { error } = await this.#engine.services.end({ sessionId, reason }, this.#caller);
     if (error) throw error;
   }
 

@@ -41,6 +41,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       // A webhook is written in the transaction of its event, wherever that is told.
       'crm/webhook-body.ts',
       'paths.ts',
+      'guest-session/actor.ts',
       // What an outcome means for the books is the spine's to say, and the ledger's to write.
       'guest-session/attempt-ending.ts',
       // Request ids begin with the time, and pages go by them; events are paged by type.

@@ -1,4 +1,5 @@
 import { AttemptError } from '../errors.js';
+import type { Actor } from '../guest-session/actor.js';
 import type { ReplayRange } from '../store/delivery-replays.js';
 import type { Outbox } from '../store/outbox.js';
 
@@ -12,7 +13,7 @@ export class WebhookReplays {
   }
 
   /** Queues one webhook again. @throws AttemptError `NOT_FOUND` when there is none of that id */
-  async replay(id: string, actor: string): Promise<void> {
+  async replay(id: string, actor: Actor): Promise<void> {
     if (await this.#open().replay(id, actor)) return;
     throw new AttemptError('NOT_FOUND', { message: 'There is no webhook of that id.' });
   }
@@ -21,13 +22,13 @@ export class WebhookReplays {
    * Queues again all webhooks of a status and a time.
    * @param onBatch hears how many were queued, batch by batch: also if it throws later
    */
-  async replayAll(range: ReplayRange, actor: string, onBatch: (replayed: number) => void): Promise<void> {
+  async replayAll(range: ReplayRange, actor: Actor, onBatch: (replayed: number) => void): Promise<void> {
     await this.#open().replayAll(range, actor, onBatch);
     this.#open(); // disabled in the middle of it: the rest was not queued
   }
 
   /** Makes a disabled endpoint active again. @returns how many webhooks it gets that it has missed */
-  async resume(actor: string): Promise<number> {
+  async resume(actor: Actor): Promise<number> {
     return (await this.#known().resumeEndpoint(actor)) ?? 0;
   }
 

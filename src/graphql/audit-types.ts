@@ -39,11 +39,32 @@ export class Audit {
   })
   guestId!: string | null;
 
+  @Field(() => String, { nullable: true, description: "The guest's account in the CRM." })
+  crmId!: string | null;
+
+  @Field(() => Boolean, {
+    description: 'Whether it is about a guest that was erased: then the guest, its ids and the reason are gone.',
+  })
+  erased!: boolean;
+
   @Field(() => String, { nullable: true, description: "The session's id at CXone." })
   sessionId!: string | null;
 
   @Field(() => String, { description: 'Who caused it: the name of an API key, or the part of the server.' })
   actor!: string;
+
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'The role of its key, or SYSTEM for a part of the server; null in entries from before roles were kept.',
+  })
+  actorRole!: string | null;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'Where the request came from: its network, and a keyed hash of the whole address.',
+  })
+  sourceAddress!: string | null;
 
   @Field(() => Float, { nullable: true, description: 'How long it took, in milliseconds.' })
   durationMs!: number | null;

@@ -114,7 +114,11 @@ register(AuditKind, 'AuditKind', 'What an audit entry records.', {
   WEBHOOK_REPLAYED: 'A webhook was queued again on request.',
   WEBHOOK_ENDPOINT_DISABLED: "The CRM's endpoint was disabled.",
   WEBHOOK_ENDPOINT_RESUMED: "The CRM's endpoint was made active again.",
+  SESSION_REPLAYED: 'An answer was given again to the same idempotency key.',
+  ACCESS_REFUSED: 'Somebody without a valid key, or without the right to do it, was turned away.',
+  SERVER_STARTED: 'The server was started, with these settings.',
   GUEST_ERASED: "A guest's personal data was erased.",
+  TRAIL_ARCHIVED: 'The oldest entries were moved to an archive.',
 });
 
 register(AuditStatus, 'AuditStatus', 'How what is recorded ended.', {

@@ -44,7 +44,7 @@ export class SessionResolver {
   ) {
     const { id, sessionId, reason } = input;
     const request = { id: searchable(id, 'id'), sessionId: searchable(sessionId, 'sessionId'), reason };
-    return toEndPayload(await services.end(request, { name: caller.name, seesOwnOnly: caller.role === 'GUEST' }));
+    return toEndPayload(await services.end(request, { ...caller, seesOwnOnly: caller.role === 'GUEST' }));
   }
 
   @Authorized('BACKEND', 'CRM', 'OPS')

@@ -110,8 +110,11 @@ export class GuestSession implements Omit<GuestSessionRecord, 'callerName' | 'en
   @Field(() => String, { nullable: true, description: "The session's id at CXone." })
   sessionId!: string | null;
 
-  @Field(() => String, { description: 'The guest.' })
+  @Field(() => String, { description: 'The guest; `erased` once it was erased.' })
   guestId!: string;
+
+  @Field(() => Boolean, { description: 'Whether the guest was erased: nobody knows any more whose session it was.' })
+  erased!: boolean;
 
   @Field(() => String, { nullable: true, description: "The guest's account in the CRM." })
   crmId!: string | null;

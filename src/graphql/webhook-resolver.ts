@@ -53,7 +53,7 @@ export class WebhookResolver {
     @Arg('id', () => ID, { description: 'Which one.' }) id: string,
     @Ctx() { services, caller }: GraphqlContext,
   ): Promise<ReplayWebhookDeliveryPayload> {
-    const { userErrors } = await orRefused(services.webhooks.replay(searchable(id, 'id'), caller.name));
+    const { userErrors } = await orRefused(services.webhooks.replay(searchable(id, 'id'), caller));
     return { delivery: services.deliveries.byId(id), userErrors };
   }
 
@@ -79,7 +79,7 @@ export class WebhookResolver {
     const count = (batch: number) => {
       replayed += batch;
     };
-    const { userErrors } = await orRefused(services.webhooks.replayAll(range, caller.name, count));
+    const { userErrors } = await orRefused(services.webhooks.replayAll(range, caller, count));
     return { replayed, userErrors };
   }
 
@@ -89,7 +89,7 @@ export class WebhookResolver {
       "Makes the CRM's endpoint active again after it was disabled, and queues what it has missed. One that is active stays so.",
   })
   async resumeWebhookEndpoint(@Ctx() { services, caller }: GraphqlContext): Promise<ResumeWebhookEndpointPayload> {
-    const { value, userErrors } = await orRefused(services.webhooks.resume(caller.name));
+    const { value, userErrors } = await orRefused(services.webhooks.resume(caller));
     return { endpoint: await services.deliveries.endpoint(), revived: value ?? 0, userErrors };
   }
 

@@ -70,5 +70,6 @@ export function recordOf(attempt: Attempt, ending: AttemptEnding, crmSync: CrmSy
     crmSync,
     fraudScore: attempt.risk?.score ?? null,
     failureCode: ending.errorCode,
+    erased: false,
   };
 }

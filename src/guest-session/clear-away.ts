@@ -1,4 +1,5 @@
 import { AttemptError } from '../errors.js';
+import { systemActor } from './actor.js';
 import { isOpen } from './attempt-ending.js';
 import type { Deadline } from './deadline.js';
 import { endListed } from './end-upstream.js';
@@ -26,7 +27,7 @@ export async function clearAway(
     const end = await endListed(session.sessionId, session.guestId as GuestId, deadline, ports);
     if (end.isLive) throw stillThere(session.sessionId, end.reason);
     await ports.sessions.end(session.id, {
-      actor: 'retry',
+      actor: systemActor('retry'),
       reason: 'its token was lost with the answer, and the caller has asked again',
       endedUpstream: end.endedUpstream,
     });

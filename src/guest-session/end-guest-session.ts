@@ -43,7 +43,7 @@ export async function endGuestSession(
     if (session.status === 'FAILED') throw new AttemptError('NOT_FOUND', { detail: 'it was never opened' });
     if (session.status === 'ACTIVE' && session.sessionId !== null) {
       const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
-      const end = { actor: caller.name, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
+      const end = { actor: caller, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
       session = await ports.sessions.end(session.id, { ...end, endedUpstream });
     }
     return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage };

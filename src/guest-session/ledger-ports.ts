@@ -1,3 +1,4 @@
+import type { Actor } from './actor.js';
 import type { Attempt } from './attempt.js';
 import type { Deadline } from './deadline.js';
 import type { GuestId, GuestSessionRecord, Outcome, UpstreamSession, ValidRequest } from './ports.js';
@@ -61,7 +62,7 @@ export interface SessionEnd {
   /** For operations. */
   readonly detail?: string | null;
   /** Who wanted it. */
-  readonly actor: string;
+  readonly actor: Actor;
   readonly endedUpstream: boolean;
 }
 

@@ -1,3 +1,4 @@
+import { systemActor } from './actor.js';
 import type { Deadline } from './deadline.js';
 import type { HeldPlace } from './ledger-ports.js';
 import type { GuestId, Ports, UpstreamSession } from './ports.js';
@@ -29,7 +30,11 @@ export async function lookUpstream(
   const listed = new Set(upstream.map(({ sessionId }) => sessionId));
   const gone = held.filter((place) => isMissable(place, rules.listLagMs) && !listed.has(place.sessionId ?? ''));
   for (const { requestId } of gone) {
-    await sessions.end(requestId, { actor: 'cxone', reason: 'CXone lists it no longer', endedUpstream: true });
+    await sessions.end(requestId, {
+      actor: systemActor('cxone'),
+      reason: 'CXone lists it no longer',
+      endedUpstream: true,
+    });
   }
   return { upstream, ended: gone.length };
 }

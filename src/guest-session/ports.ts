@@ -1,4 +1,5 @@
 import type { AttemptError, ErrorCode, InternalError, PipelineStage, RefusalStatus } from '../errors.js';
+import type { Actor, ActorRole } from './actor.js';
 import type { Deadline } from './deadline.js';
 import type { AttemptLedger, IntentLedger, SessionLedger } from './ledger-ports.js';
 import type { RequestIdEcho } from './request-id-echo.js';
@@ -74,9 +75,9 @@ export interface ValidRequest {
   readonly idempotencyKey: string | null;
 }
 
-/** Who asks: the name of its API key, or `local` where the server runs without keys. */
-export interface Caller {
-  readonly name: string;
+/** Who asks: `local` where the server runs without keys, and may do everything. */
+export interface Caller extends Actor {
+  readonly role: ActorRole;
   /** True for one that may end only what it has opened. */
   readonly seesOwnOnly?: boolean;
 }
@@ -199,6 +200,7 @@ export interface GuestSessionRecord {
   readonly id: string;
   /** Who asked for it. */
   readonly callerName: string;
+  /** `erased` once the guest is. */
   readonly guestId: string;
   readonly crmId: string | null;
   readonly channel: Channel;
@@ -214,6 +216,8 @@ export interface GuestSessionRecord {
   readonly crmSync: CrmSyncStatus;
   readonly fraudScore: number | null;
   readonly failureCode: ErrorCode | null;
+  /** Whether the guest was erased: then nobody knows whose session it was. */
+  readonly erased: boolean;
 }
 
 /** Everything that the pipeline needs from the world. */

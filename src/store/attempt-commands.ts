@@ -1,9 +1,11 @@
 import type { PipelineStage } from '../errors.js';
+import type { Actor, ActorRole } from '../guest-session/actor.js';
 import type { AttemptEnding } from '../guest-session/attempt-ending.js';
 import type { CapacityCheck, Channel, RoutingPriority } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
 import { type KeySettlement, settleKey } from './idempotency-commands.js';
 import type { LedgerTransaction, NewSessionEvent } from './ledger-transaction.js';
+import { sealSession } from './sealed-rows.js';
 
 /**
  * How long an attempt in flight, or one whose outcome is unknown, holds its place when nothing else is learned of it: longer
@@ -12,7 +14,7 @@ import type { LedgerTransaction, NewSessionEvent } from './ledger-transaction.js
 export const UNCERTAIN_PLACE_MS = 3_600_000;
 
 /**
- * Which of a guest's rows hold a place; to be asked with the guest's id and the time. Whoever gives a place up sets the time
+ * Which of a guest's rows hold a place; to be asked with the name of the guest's key and the time. Whoever gives a place up sets the time
  * back, so that the index finds what is live and nothing else.
  */
 export const HOLDS_A_PLACE = `"guestId" = ? AND "placeHeldUntil" > ? AND "status" IN ('PENDING', 'ACTIVE', 'UNKNOWN')`;
@@ -21,9 +23,11 @@ export const HOLDS_A_PLACE = `"guestId" = ? AND "placeHeldUntil" > ? AND "status
 export interface Reservation {
   readonly maxConcurrentSessions: number;
   readonly event: NewSessionEvent;
+  readonly sourceAddress: string | null;
   readonly session: {
     readonly id: string;
     readonly callerName: string;
+    readonly callerRole: ActorRole;
     readonly guestId: string;
     readonly crmId: string | null;
     readonly channel: Channel;
@@ -33,6 +37,7 @@ export interface Reservation {
     readonly fingerprintHmac: string;
     readonly createdAt: Date;
     readonly fraudScore: number | null;
+    /** Keyed hash. */
     readonly idempotencyKey: string | null;
     /** The lease of the attempt. */
     readonly reconcileAt: Date;
@@ -41,13 +46,15 @@ export interface Reservation {
 
 /** Takes a place by writing the PENDING row, if one is free. @returns how many were taken before */
 export function reservePlace(transaction: LedgerTransaction, reservation: Reservation): number {
-  const { session, event, maxConcurrentSessions } = reservation;
+  const { session, event, sourceAddress, maxConcurrentSessions } = reservation;
+  const { guestId, crmId } = session;
+  const sealed = sealSession(transaction.vault, session.id, { guestId, crmId, sourceAddress });
   const now = new Date();
   const sql = `SELECT count(*) AS "places" FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
-  const places = transaction.db.get<{ places: number }>(sql, session.guestId, now)?.places ?? 0;
+  const places = transaction.db.get<{ places: number }>(sql, sealed.guestId, now)?.places ?? 0;
   if (places >= maxConcurrentSessions) return places;
   const placeHeldUntil = new Date(now.getTime() + UNCERTAIN_PLACE_MS);
-  transaction.insert('GuestSession', { ...session, status: 'PENDING', placeHeldUntil });
+  transaction.insert('GuestSession', { ...session, ...sealed, status: 'PENDING', placeHeldUntil });
   transaction.appendEvent(event);
   return places;
 }
@@ -58,8 +65,7 @@ export interface AttemptClose {
   readonly status: AuditStatus;
   /** Whether there is a row to update. */
   readonly reserved: boolean;
-  readonly actor: string;
-  readonly guestId: string | null;
+  readonly actor: Actor;
   readonly fraudScore: number | null;
   readonly posts: number;
   readonly capacityCheck: CapacityCheck | null;
@@ -83,7 +89,8 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
     status,
     reason: ending.reason,
     errorCode: ending.errorCode,
-    guestId: close.guestId,
+    guestId: event.guestId,
+    crmId: event.crmId,
     sessionId: ending.sessionId,
     actor: close.actor,
     durationMs: ending.durationMs,
@@ -106,13 +113,17 @@ export function closeAttempt(transaction: LedgerTransaction, close: AttemptClose
   return sequence;
 }
 
-function updateSession({ db, tellsCrm }: LedgerTransaction, close: AttemptClose): void {
+function updateSession({ db, vault, tellsCrm }: LedgerTransaction, close: AttemptClose): void {
   const { ending, posts, event, reconcileAt } = close;
+  const { requestId, guestId, crmId } = event;
+  if (guestId === null) throw new Error(`the attempt ${requestId} has a place and no guest`);
+  const { sessionId, personal } = sealSession(vault, requestId, { guestId, crmId, sessionId: ending.sessionId });
   const updated = db.run(
-    `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
+    `UPDATE "GuestSession" SET "status" = ?, "sessionId" = ?, "personal" = ?, "expiresAt" = ?, "placeHeldUntil" = ?,
        "durationMs" = ?, "attempts" = ?, "failureCode" = ?, "crmSync" = ?, "reconcileAt" = ? WHERE "id" = ? AND "status" = 'PENDING'`,
     ending.sessionStatus,
-    ending.sessionId,
+    sessionId,
+    personal,
     ending.expiresAt,
     placeHeldUntil(ending),
     ending.durationMs,
@@ -120,9 +131,9 @@ function updateSession({ db, tellsCrm }: LedgerTransaction, close: AttemptClose)
     ending.errorCode,
     crmSyncOf(close.status, tellsCrm),
     reconcileAt,
-    event.requestId,
+    requestId,
   );
-  if (updated !== 1) throw new Error(`the attempt ${event.requestId} was closed before`);
+  if (updated !== 1) throw new Error(`the attempt ${requestId} was closed before`);
 }
 
 /** Whether the CRM is to be told of a session: of those that are opened. */

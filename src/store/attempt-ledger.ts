@@ -1,15 +1,19 @@
 import { createHmac } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import { AttemptError } from '../errors.js';
+import type { Actor } from '../guest-session/actor.js';
 import type { Attempt } from '../guest-session/attempt.js';
 import { type AttemptEnding, endingOf, recordOf } from '../guest-session/attempt-ending.js';
 import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-ports.js';
 import type { GuestId, Outcome, ValidRequest } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
 import { crmSyncOf, HOLDS_A_PLACE } from './attempt-commands.js';
+import type { GuestVault, PersonalReader, SealedRow } from './guest-vault.js';
 import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
+import type { OpenedDatabase } from './open-database.js';
+import { sessionContext } from './sealed-rows.js';
 import { OWNED_BY_ANOTHER } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import type { TokenCipher } from './token-cipher.js';
@@ -33,6 +37,7 @@ export interface AttemptLedgerSettings {
 export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #reader: SqliteConnection;
+  readonly #vault: GuestVault;
   readonly #cipher: TokenCipher;
   readonly #settings: AttemptLedgerSettings;
   readonly #underWay = new Set<string>();
@@ -40,9 +45,15 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   readonly #unwritten = new Map<string, { readonly timer: NodeJS.Timeout; readonly close: () => Promise<unknown> }>();
   #isEnding = false;
 
-  constructor(ledger: Ledger, reader: SqliteConnection, cipher: TokenCipher, settings: AttemptLedgerSettings) {
+  constructor(
+    ledger: Ledger,
+    { reader, vault }: Pick<OpenedDatabase, 'reader' | 'vault'>,
+    cipher: TokenCipher,
+    settings: AttemptLedgerSettings,
+  ) {
     this.#ledger = ledger;
     this.#reader = reader;
+    this.#vault = vault;
     this.#cipher = cipher;
     this.#settings = settings;
   }
@@ -63,9 +74,11 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     const taken = await this.#ledger.execute('reservePlace', {
       maxConcurrentSessions,
       event: eventOf(attempt, { type: 'SESSION_REQUESTED', status: 'PENDING' }),
+      sourceAddress: attempt.caller.sourceAddress,
       session: {
         id: attempt.requestId,
         callerName: attempt.caller.name,
+        callerRole: attempt.caller.role,
         guestId,
         crmId,
         channel,
@@ -75,7 +88,7 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
         fingerprintHmac: this.#hmac(request.deviceFingerprint),
         createdAt: attempt.openedAt,
         fraudScore: attempt.risk?.score ?? null,
-        idempotencyKey: request.idempotencyKey,
+        idempotencyKey: this.#vault.blindOrNull('idempotency key', request.idempotencyKey),
         reconcileAt: fromNow(attempt.deadline.remainingMs + LEASE_MARGIN_MS),
       },
     });
@@ -87,31 +100,34 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   }
 
   heldPlaces(guestId: GuestId): readonly HeldPlace[] {
-    const sql = `SELECT rowid AS "place", "id", "sessionId", "createdAt" + coalesce("durationMs", 0) AS "since"
+    const name = this.#vault.nameOf(guestId);
+    if (name === null) return [];
+    const sql = `SELECT rowid AS "place", "id", "guestId", "personal", "createdAt" + coalesce("durationMs", 0) AS "since"
       FROM "GuestSession" WHERE ${HOLDS_A_PLACE}`;
-    const places = this.#reader.all<{ place: number; id: string; sessionId: string | null; since: number }>(
-      sql,
-      guestId,
-      new Date(),
-    );
+    const places = this.#reader.all<PlaceRow>(sql, name, new Date());
+    const persons = this.#vault.reader();
     return places
       .sort((a, b) => a.place - b.place)
-      .map(({ id, sessionId, since }) => ({ requestId: id, sessionId, since: new Date(since) }));
+      .map((row) => ({ requestId: row.id, sessionId: sessionIdOf(row, persons), since: new Date(row.since) }));
   }
 
   ownedByOthers(requestId: string, sessionIds: readonly string[]): ReadonlySet<string> {
-    return new Set(sessionIds.filter((sessionId) => this.#reader.get(OWNED_BY_ANOTHER, sessionId, requestId)));
+    const isOwned = (sessionId: string) =>
+      this.#reader.get(OWNED_BY_ANOTHER, this.#vault.blind('session id', sessionId), requestId);
+    return new Set(sessionIds.filter(isOwned));
   }
 
   countOpen(guestId: GuestId, exceptRequestId: string): number {
     const sql = `SELECT count(*) AS "open" FROM "GuestSession"
       WHERE "guestId" = ? AND "id" <> ? AND "status" IN ('PENDING', 'UNKNOWN') AND "sessionId" IS NULL`;
-    return this.#reader.get<{ open: number }>(sql, guestId, exceptRequestId)?.open ?? 0;
+    return this.#reader.get<{ open: number }>(sql, this.#vault.nameOf(guestId), exceptRequestId)?.open ?? 0;
   }
 
   someLiveSession(): { readonly guestId: GuestId; readonly sessionId: string } | null {
-    const sql = `SELECT "guestId", "sessionId" FROM "GuestSession" WHERE "status" = 'ACTIVE' ORDER BY "id" DESC LIMIT 1`;
-    return this.#reader.get<{ guestId: GuestId; sessionId: string }>(sql) ?? null;
+    const sql = `SELECT "id", "guestId", "personal" FROM "GuestSession" WHERE "status" = 'ACTIVE' ORDER BY "id" DESC LIMIT 1`;
+    const row = this.#reader.get<SealedRow & { id: string }>(sql);
+    const { guestId, sessionId } = (row && this.#vault.personalOf(row, sessionContext(row.id))) ?? {};
+    return guestId && sessionId ? { guestId: guestId as GuestId, sessionId } : null;
   }
 
   async close(attempt: Attempt, outcome: Outcome): Promise<Closed> {
@@ -127,8 +143,7 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
       ending,
       status: outcome.status,
       reserved: attempt.reserved,
-      actor: attempt.caller.name,
-      guestId: attempt.request?.guestId ?? null,
+      actor: actorOf(attempt),
       fraudScore: attempt.risk?.score ?? null,
       posts: attempt.posts,
       capacityCheck: attempt.capacityCheck,
@@ -173,7 +188,7 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     const token = succeeded ? outcome.created.clientToken : null;
     return {
       callerName: caller.name,
-      key: request.idempotencyKey,
+      key: this.#vault.blind('idempotency key', request.idempotencyKey),
       state: succeeded ? 'SUCCEEDED' : ending.errorCode === 'FRAUD_BLOCKED' ? 'BLOCKED' : 'OPEN',
       clientToken: token === null ? null : this.#cipher.encrypt(token, requestId),
       isUnsettled: reserved && !succeeded && hasToBeLookedUp(attempt, ending),
@@ -184,6 +199,19 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
     return createHmac('sha256', this.#settings.fingerprintKey).update(fingerprint).digest('hex');
   }
 }
+
+interface PlaceRow extends SealedRow {
+  /** In the order of the reservations. */
+  readonly place: number;
+  readonly id: string;
+  readonly since: number;
+}
+
+const sessionIdOf = (row: PlaceRow, persons: PersonalReader): string | null =>
+  persons.personalOf(row, sessionContext(row.id))?.sessionId ?? null;
+
+/** What is more than that of a caller is nothing for the books. */
+const actorOf = ({ caller: { name, role, sourceAddress } }: Attempt): Actor => ({ name, role, sourceAddress });
 
 function eventOf(
   { requestId, request }: Attempt,

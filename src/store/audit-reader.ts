@@ -1,7 +1,10 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import { AuditKind, type AuditRecord, AuditStatus } from './audit-chain.js';
+import { AuditKind, type AuditRecord, type AuditRow, AuditStatus } from './audit-chain.js';
 import type { AuditCheckpoint, AuditSigner } from './audit-signer.js';
+import type { GuestVault } from './guest-vault.js';
+import type { OpenedDatabase } from './open-database.js';
 import { mergeRanges, type Page, sift, type TimeRange, toPage } from './page.js';
+import { openAudit } from './sealed-rows.js';
 import { type AuditVerification, type TrailSource, verifyAuditTrail } from './verify-audit-trail.js';
 
 export interface AuditFilter extends TimeRange {
@@ -20,11 +23,13 @@ export interface AuditPosition {
 /** Reads the audit trail, and verifies it. */
 export class AuditReader implements TrailSource {
   readonly #prisma: PrismaClient;
+  readonly #vault: GuestVault;
   readonly #signer: AuditSigner | null;
 
   /** @param signer whose checkpoints can be checked; null where there is none */
-  constructor(prisma: PrismaClient, signer: AuditSigner | null = null) {
+  constructor({ prisma, vault }: Pick<OpenedDatabase, 'prisma' | 'vault'>, signer: AuditSigner | null = null) {
     this.#prisma = prisma;
+    this.#vault = vault;
     this.#signer = signer;
   }
 
@@ -33,13 +38,13 @@ export class AuditReader implements TrailSource {
     const { guestId, requestId, kind, status } = filter;
     const limit = first + 1;
     if (guestId != null || requestId != null) {
-      const owner = requestId != null ? { requestId } : { guestId };
+      const owners = requestId != null ? [{ requestId }] : this.#ownersOf(guestId ?? '');
       const matches = (entry: AuditRecord) =>
         (guestId == null || entry.guestId === guestId) &&
         (kind == null || entry.kind === kind) &&
         (status == null || entry.status === status);
       const read = (last: AuditRecord | null, batchSize: number) =>
-        this.#range(owner, filter, last ?? after, batchSize);
+        mergeRanges(owners, (owner) => this.#range(owner, filter, last ?? after, batchSize), newestFirst, batchSize);
       return toPage(await sift(read, matches, limit), first);
     }
     const ranges = rangesOf(filter);
@@ -75,7 +80,23 @@ export class AuditReader implements TrailSource {
       orderBy: [{ timestamp: 'desc' }, { sequence: 'desc' }],
       take: limit,
     });
-    return rows.map(toRecord);
+    return this.#toRecords(rows);
+  }
+
+  /** How a guest is named in the entries: by the name of its key, and in those of version 1 by its id. */
+  #ownersOf(guestId: string): Prisma.AuditEntryWhereInput[] {
+    const name = this.#vault.nameOf(guestId);
+    return [{ guestId }, ...(name === null ? [] : [{ guestId: name }])];
+  }
+
+  #toRecords(rows: readonly Row[]): AuditRecord[] {
+    const persons = this.#vault.reader();
+    return rows.map(({ personal, version, ...row }) => ({
+      ...row,
+      ...openAudit({ ...row, personal, version }, persons),
+      kind: row.kind as AuditKind,
+      status: row.status as AuditStatus,
+    }));
   }
 
   async #newestSequence(): Promise<number> {
@@ -91,17 +112,21 @@ export class AuditReader implements TrailSource {
       where: { requestId: { in: [...requestIds] } },
       orderBy: { sequence: 'asc' },
     });
-    return rows.map(toRecord);
+    return this.#toRecords(rows);
   }
 
   /** Entries after a sequence, oldest first. */
   async after(sequence: number, limit: number): Promise<AuditRecord[]> {
-    const rows = await this.#prisma.auditEntry.findMany({
+    return this.#toRecords(await this.rowsAfter(sequence, limit));
+  }
+
+  /** Entries as they are kept, after a sequence, oldest first. */
+  rowsAfter(sequence: number, limit: number): Promise<Row[]> {
+    return this.#prisma.auditEntry.findMany({
       where: { sequence: { gt: sequence } },
       orderBy: { sequence: 'asc' },
       take: limit,
     });
-    return rows.map(toRecord);
   }
 
   /** Follows the chain from one sequence to another, both inclusive; by default all of it. */
@@ -110,7 +135,7 @@ export class AuditReader implements TrailSource {
   }
 
   /** The entry at a sequence; null where there is none. */
-  async at(sequence: number): Promise<Pick<AuditRecord, 'hash'> | null> {
+  async at(sequence: number): Promise<Pick<AuditRow, 'hash'> | null> {
     return this.#prisma.auditEntry.findUnique({ where: { sequence }, select: { hash: true } });
   }
 
@@ -142,8 +167,4 @@ function rangesOf({ kind, status }: AuditFilter): { readonly kind?: AuditKind; r
 const newestFirst = (a: AuditPosition, b: AuditPosition): number =>
   b.timestamp.getTime() - a.timestamp.getTime() || b.sequence - a.sequence;
 
-const toRecord = (row: Prisma.AuditEntryGetPayload<object>): AuditRecord => ({
-  ...row,
-  kind: row.kind as AuditKind,
-  status: row.status as AuditStatus,
-});
+type Row = Prisma.AuditEntryGetPayload<object>;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { webhookBody } from '../crm/webhook-body.js';
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
+import { openBody, type SealedBody, sealBody } from './sealed-body.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { isEndpointDisabled } from './webhook-endpoint.js';
 
@@ -28,8 +29,9 @@ export interface ClaimedDelivery {
   readonly leasedUntil: Date;
 }
 
-const COLUMNS = '"sequence", "id", "requestId", "eventType", "body", "attempts", "failures"';
+const COLUMNS = '"sequence", "id", "requestId", "guestId", "eventType", "body", "createdAt", "attempts", "failures"';
 type Unclaimed = Omit<ClaimedDelivery, 'leaseToken' | 'leasedUntil'>;
+type UnclaimedRow = Unclaimed & SealedBody;
 
 /**
  * Queues the webhook of an event in the transaction that writes the event, and claims its first try for this process.
@@ -41,11 +43,13 @@ type Unclaimed = Omit<ClaimedDelivery, 'leaseToken' | 'leasedUntil'>;
 export function enqueueDelivery(transaction: LedgerTransaction, event: SessionEventRecord): void {
   const { sequence, id, requestId, type: eventType, occurredAt: createdAt } = event;
   const delivery = { sequence, id, requestId, eventType, body: webhookBody(event) };
+  const sealed = sealBody(transaction.vault, delivery, event.guestId);
   const isFirst = firstPending(transaction.db, requestId) === undefined;
   const leaseToken = isFirst ? randomUUID() : null;
   const leasedUntil = leaseFrom(new Date());
   transaction.insert('WebhookDelivery', {
     ...delivery,
+    ...sealed,
     createdAt,
     leaseToken,
     nextAttemptAt: isFirst ? leasedUntil : null,
@@ -55,7 +59,7 @@ export function enqueueDelivery(transaction: LedgerTransaction, event: SessionEv
 
 /** Of a session's deliveries, the one that has to be told next. */
 function firstPending(db: SqliteConnection, requestId: string) {
-  return db.get<Unclaimed & { readonly nextAttemptAt: number | null }>(
+  return db.get<UnclaimedRow & { readonly nextAttemptAt: number | null }>(
     `SELECT ${COLUMNS}, "nextAttemptAt" FROM "WebhookDelivery" WHERE "requestId" = ? AND "status" = 'PENDING' ORDER BY "sequence" LIMIT 1`,
     requestId,
   );
@@ -65,9 +69,8 @@ function firstPending(db: SqliteConnection, requestId: string) {
 export function queueNext(transaction: LedgerTransaction, requestId: string, now: Date): void {
   const next = firstPending(transaction.db, requestId);
   if (next?.nextAttemptAt !== null) return;
-  const { nextAttemptAt: _, ...delivery } = next;
   if (isEndpointDisabled(transaction.db)) queueAgain(transaction, next, now);
-  else transaction.deliveries.push(claim(transaction.db, delivery, now));
+  else transaction.deliveries.push(claim(transaction, next, now));
 }
 
 /**
@@ -110,14 +113,15 @@ export function requeue(
 
 /** Claims deliveries that are due, the longest waiting first; none while the endpoint is disabled. */
 export function claimDeliveries(
-  { db }: LedgerTransaction,
+  transaction: LedgerTransaction,
   { limit, now }: { readonly limit: number; readonly now: Date },
 ): ClaimedDelivery[] {
+  const { db } = transaction;
   if (isEndpointDisabled(db)) return []; // since it was last looked
   const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE ${IS_DUE} ORDER BY "nextAttemptAt" LIMIT ?`;
-  const due = db.all<Unclaimed>(sql, now, limit);
+  const due = db.all<UnclaimedRow>(sql, now, limit);
   return due.flatMap((delivery) => {
-    if (firstPending(db, delivery.requestId)?.sequence === delivery.sequence) return claim(db, delivery, now);
+    if (firstPending(db, delivery.requestId)?.sequence === delivery.sequence) return claim(transaction, delivery, now);
     // An earlier one was replayed while this one was under way.
     db.run(
       'UPDATE "WebhookDelivery" SET "leaseToken" = NULL, "nextAttemptAt" = NULL WHERE "sequence" = ?',
@@ -127,16 +131,18 @@ export function claimDeliveries(
   });
 }
 
-function claim(db: SqliteConnection, delivery: Unclaimed, now: Date): ClaimedDelivery {
+function claim({ db, vault }: LedgerTransaction, row: UnclaimedRow, now: Date): ClaimedDelivery {
+  const { sequence, id, requestId, eventType, attempts, failures } = row;
   const leaseToken = randomUUID();
   const leasedUntil = leaseFrom(now);
   db.run(
     'UPDATE "WebhookDelivery" SET "leaseToken" = ?, "nextAttemptAt" = ? WHERE "sequence" = ?',
     leaseToken,
     leasedUntil,
-    delivery.sequence,
+    sequence,
   );
-  return { ...delivery, leaseToken, leasedUntil };
+  const body = openBody(row, vault.reader());
+  return { sequence, id, requestId, eventType, body, attempts, failures, leaseToken, leasedUntil };
 }
 
 /** Makes a claimed delivery due at once again, untried. */

@@ -2,7 +2,10 @@ import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
 import type { WebhookEventType } from '../guest-session/session-event.js';
 import { type DeliveryPosition, earlier, FIRST, LAST, readDeliveries, startOf } from './delivery-pages.js';
 import type { DeliveryStatus } from './delivery-status.js';
+import type { GuestVault } from './guest-vault.js';
+import type { OpenedDatabase } from './open-database.js';
 import { type Page, type TimeRange, toPage } from './page.js';
+import { openBody } from './sealed-body.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 export interface DeliveryFilter extends TimeRange {
@@ -37,21 +40,25 @@ export type EndpointRecord = Omit<
 
 /** Times are milliseconds since 1970. */
 interface Row extends Omit<DeliveryRecord, 'createdAt' | 'nextAttemptAt' | 'concludedAt'> {
+  /** The name of the guest's key. */
+  readonly guestId: string | null;
   readonly createdAt: number;
   readonly nextAttemptAt: number | null;
   readonly concludedAt: number | null;
 }
 
 const COLUMNS =
-  '"sequence", "id", "requestId", "eventType", "body", "status", "attempts", "createdAt", "nextAttemptAt", "concludedAt", "lastError"';
+  '"sequence", "id", "requestId", "guestId", "eventType", "body", "status", "attempts", "createdAt", "nextAttemptAt", "concludedAt", "lastError"';
 /** Reads the outbox. */
 export class DeliveryReader {
   readonly #prisma: PrismaClient;
   readonly #reader: SqliteConnection;
+  readonly #vault: GuestVault;
 
-  constructor(prisma: PrismaClient, reader: SqliteConnection) {
+  constructor({ prisma, reader, vault }: Pick<OpenedDatabase, 'prisma' | 'reader' | 'vault'>) {
     this.#prisma = prisma;
     this.#reader = reader;
+    this.#vault = vault;
   }
 
   /** Newest first. */
@@ -61,7 +68,7 @@ export class DeliveryReader {
       requestId != null || sessionId != null
         ? this.#ofRequests(filter, after)
         : this.#ofRanges(filter, after, first + 1);
-    return toPage(rows.map(toRecord), first);
+    return toPage(this.#toRecords(rows), first);
   }
 
   #ofRanges({ status, eventType, from, to }: DeliveryFilter, after: DeliveryPosition | null, limit: number): Row[] {
@@ -77,7 +84,8 @@ export class DeliveryReader {
     const sql = `SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE "requestId" IN (${owners})
       AND ("createdAt", "sequence") < (?, ?) ORDER BY "createdAt" DESC, "sequence" DESC`;
     const { createdAt, sequence } = after ?? LAST;
-    const rows = this.#reader.all<Row>(sql, sessionId ?? requestId ?? null, createdAt, sequence);
+    const owner = sessionId == null ? requestId : this.#vault.blind('session id', sessionId);
+    const rows = this.#reader.all<Row>(sql, owner, createdAt, sequence);
     return rows.filter(
       (row) =>
         (requestId == null || row.requestId === requestId) &&
@@ -90,7 +98,20 @@ export class DeliveryReader {
 
   byId(id: string): DeliveryRecord | null {
     const row = this.#reader.get<Row>(`SELECT ${COLUMNS} FROM "WebhookDelivery" WHERE "id" = ?`, id);
-    return row ? toRecord(row) : null;
+    return row ? (this.#toRecords([row])[0] ?? null) : null;
+  }
+
+  #toRecords(rows: readonly Row[]): DeliveryRecord[] {
+    const persons = this.#vault.reader();
+    return rows.map((row) => {
+      const { guestId: _, ...delivery } = row;
+      const [createdAt, nextAttemptAt, concludedAt] = [
+        new Date(row.createdAt),
+        dateOf(row.nextAttemptAt),
+        dateOf(row.concludedAt),
+      ];
+      return { ...delivery, body: openBody(row, persons), createdAt, nextAttemptAt, concludedAt };
+    });
   }
 
   /** The tries of deliveries, in order. */
@@ -111,10 +132,3 @@ export class DeliveryReader {
 }
 
 const dateOf = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
-
-const toRecord = (row: Row): DeliveryRecord => ({
-  ...row,
-  createdAt: new Date(row.createdAt),
-  nextAttemptAt: dateOf(row.nextAttemptAt),
-  concludedAt: dateOf(row.concludedAt),
-});

@@ -1,3 +1,4 @@
+import type { Actor } from '../guest-session/actor.js';
 import { type Batch, type DeliveryPosition, lastOf, readDeliveries, startOf } from './delivery-pages.js';
 import { requeue } from './delivery-queue.js';
 import type { DeliveryStatus } from './delivery-status.js';
@@ -17,7 +18,7 @@ const COLUMNS = '"sequence", "createdAt", "requestId", "eventType", "leaseToken"
 
 /** Who wants it, and when that is. */
 interface ReplayOrder {
-  readonly actor: string;
+  readonly actor: Actor;
   readonly now: Date;
 }
 
@@ -61,7 +62,7 @@ function replay(transaction: LedgerTransaction, delivery: ReplayedRow, { actor, 
   // One that is under way goes on: its try is the replay, and the first of a new schedule.
   if (leaseToken === null) requeue(transaction, delivery, now);
   else db.run('UPDATE "WebhookDelivery" SET "failures" = 0 WHERE "sequence" = ?', sequence);
-  auditSession(transaction, subjectOf(db, requestId, sequence), {
+  auditSession(transaction, subjectOf(transaction, requestId, sequence), {
     kind: 'WEBHOOK_REPLAYED',
     status: 'SUCCESS',
     reason: eventType,

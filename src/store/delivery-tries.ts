@@ -1,3 +1,4 @@
+import { systemActor } from '../guest-session/actor.js';
 import { type ClaimedDelivery, queueNext } from './delivery-queue.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, subjectOf, tellOfSession } from './session-row.js';
@@ -141,7 +142,7 @@ function conclude(
     // What the CRM has once taken stays taken, also when it does not take it again.
     db.run(`UPDATE "GuestSession" SET "crmSync" = ? WHERE "id" = ? AND "crmSync" <> 'DELIVERED'`, crmSync, requestId);
   }
-  const subject = subjectOf(db, requestId, sequence);
+  const subject = subjectOf(transaction, requestId, sequence);
   const about = isOfTheSession ? null : eventType;
   const reason = [about, error].filter((text) => text !== null).join(': ') || null;
   if (delivered && isOfTheSession) tellOfSession(transaction, subject, { type: 'SESSION_CRM_SYNCED', reason, at: now });
@@ -150,7 +151,7 @@ function conclude(
     kind: 'CRM_SYNC',
     status: delivered ? 'SUCCESS' : 'FAILED',
     reason,
-    actor: 'crm-outbox',
+    actor: systemActor('crm-outbox'),
     crmSynced: delivered,
   });
   transaction.measurements.push({ of: 'crm', at: now, delivered });

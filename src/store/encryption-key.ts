@@ -1,4 +1,5 @@
 import { createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { StartupError } from '../errors.js';
 import { readKeyFile } from './key-file.js';
 
@@ -6,10 +7,16 @@ const KEY_BYTES = 32;
 
 /**
  * The key beside the database, for the sandbox alone: made when it is first needed, readable by its owner only.
+ * @param mayMake false where there has to be one
  * @throws StartupError when it cannot be read or made
  */
-export function keyBesideDatabase(databasePath: string): Buffer {
+export function keyBesideDatabase(databasePath: string, mayMake: boolean): Buffer {
   const path = `${databasePath}.key`;
+  if (!mayMake && !existsSync(path)) {
+    throw new StartupError(
+      `The encryption key ${path} is missing, and the database was written with it. Put it back, or set ENCRYPTION_KEY to what was in it.`,
+    );
+  }
   const make = () => `${randomBytes(KEY_BYTES).toString('base64')}\n`;
   const key = Buffer.from(readKeyFile(path, 'The encryption key', make).toString('utf8').trim(), 'base64');
   if (key.length === KEY_BYTES) return key;

@@ -6,14 +6,19 @@ import {
   type SessionEventRecord,
   type SessionEventType,
 } from '../guest-session/session-event.js';
+import type { GuestVault } from './guest-vault.js';
+import type { OpenedDatabase } from './open-database.js';
 import { mergeRanges, sift } from './page.js';
+import { openEvent } from './sealed-rows.js';
 
 /** Reads the lifecycle log. */
 export class EventReader {
   readonly #prisma: PrismaClient;
+  readonly #vault: GuestVault;
 
-  constructor(prisma: PrismaClient) {
+  constructor({ prisma, vault }: Pick<OpenedDatabase, 'prisma' | 'vault'>) {
     this.#prisma = prisma;
+    this.#vault = vault;
   }
 
   /**
@@ -50,7 +55,7 @@ export class EventReader {
         take: limit,
       });
     const rows = await mergeRanges(ranges, read, (a, b) => a.sequence - b.sequence, limit);
-    return rows.filter((row) => row.sequence <= end).map(toRecord);
+    return this.#toRecords(rows.filter((row) => row.sequence <= end));
   }
 
   /** One guest has few events: they are read as they come, and sifted here. */
@@ -60,14 +65,16 @@ export class EventReader {
     filter: SessionEventFilter,
     limit: number,
   ): Promise<SessionEventRecord[]> {
+    const name = this.#vault.nameOf(guestId);
+    if (name === null) return [];
     const read = async (last: SessionEventRecord | null, limit: number) =>
-      (
+      this.#toRecords(
         await this.#prisma.sessionEvent.findMany({
-          where: { guestId, sequence: { gt: last?.sequence ?? after } },
+          where: { guestId: name, sequence: { gt: last?.sequence ?? after } },
           orderBy: { sequence: 'asc' },
           take: limit,
-        })
-      ).map(toRecord);
+        }),
+      );
     return sift(read, (event) => matchesFilter(event, filter), limit);
   }
 
@@ -85,11 +92,11 @@ export class EventReader {
       where: { requestId: { in: [...requestIds] } },
       orderBy: { sequence: 'asc' },
     });
-    return rows.map(toRecord);
+    return this.#toRecords(rows);
+  }
+
+  #toRecords(rows: readonly Prisma.SessionEventGetPayload<object>[]): SessionEventRecord[] {
+    const persons = this.#vault.reader();
+    return rows.map((row) => ({ ...openEvent(row, persons), type: row.type as SessionEventType }));
   }
 }
-
-const toRecord = (row: Prisma.SessionEventGetPayload<object>): SessionEventRecord => ({
-  ...row,
-  type: row.type as SessionEventType,
-});

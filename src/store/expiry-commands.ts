@@ -1,6 +1,7 @@
+import { systemActor } from '../guest-session/actor.js';
 import { purgeToken } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
-import { auditSession, SESSION_ROW_COLUMNS, type SessionRow, tellOfSession } from './session-row.js';
+import { auditSession, sessionRows, tellOfSession } from './session-row.js';
 
 /** Which sessions are over, and not marked so; to be asked with the time. */
 export const IS_OVER = `"status" = 'ACTIVE' AND "expiresAt" <= ?`;
@@ -8,11 +9,7 @@ export const IS_OVER = `"status" = 'ACTIVE' AND "expiresAt" <= ?`;
 /** Expires at most `limit` sessions, the longest overdue first. @returns how many */
 export function expireSessions(transaction: LedgerTransaction, { limit }: { readonly limit: number }): number {
   const now = new Date();
-  const over = transaction.db.all<SessionRow>(
-    `SELECT ${SESSION_ROW_COLUMNS} FROM "GuestSession" WHERE ${IS_OVER} ORDER BY "expiresAt" LIMIT ?`,
-    now,
-    limit,
-  );
+  const over = sessionRows(transaction, `WHERE ${IS_OVER} ORDER BY "expiresAt" LIMIT ?`, now, limit);
   for (const session of over) {
     transaction.db.run(
       `UPDATE "GuestSession" SET "status" = 'EXPIRED', "endedAt" = "expiresAt" WHERE "id" = ?`,
@@ -24,7 +21,7 @@ export function expireSessions(transaction: LedgerTransaction, { limit }: { read
       kind: 'SESSION_EXPIRED',
       status: 'SUCCESS',
       reason: null,
-      actor: 'expiry-sweep',
+      actor: systemActor('expiry-sweep'),
     });
   }
   return over.length;

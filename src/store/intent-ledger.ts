@@ -24,6 +24,8 @@ export interface IntentLedgerSettings {
   /** Whether no other process can be at work on the file, so that what others held is void. */
   readonly isAlone: boolean;
   readonly ttlMs: number;
+  /** What stands for a key in the books. */
+  blindKey(key: string): string;
   /** Attempts of this process that have ended and could not be written down yet. */
   unwritten(): readonly string[];
   /** Keyed hashes are made with the first; the others are of older encryption keys. */
@@ -67,7 +69,7 @@ export class SqliteIntentLedger implements IntentLedger {
     const now = steadyNow();
     const claim = await this.#ledger.execute('claimKey', {
       callerName: caller.name,
-      key: request.idempotencyKey ?? '',
+      key: this.#settings.blindKey(request.idempotencyKey ?? ''),
       inputHmacs: this.#hmacs(request),
       requestId,
       leaseOwner,

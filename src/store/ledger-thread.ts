@@ -2,9 +2,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { AttemptError } from '../errors.js';
 import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
 import type { ClaimedDelivery } from './delivery-queue.js';
+import { GuestVault } from './guest-vault.js';
 import type { ExecuteOptions } from './ledger.js';
 import type { CommandArguments, CommandName } from './ledger-commands.js';
 import { LedgerWriter } from './ledger-writer.js';
+import type { MasterKeys } from './master-cipher.js';
 import { MinuteCounter } from './minute-counter.js';
 import { SqliteConnection } from './sqlite-connection.js';
 import { type StorageFailure, storageFailureOf } from './storage-failure.js';
@@ -23,6 +25,7 @@ export interface LedgerSettings {
   readonly path: string;
   /** Events that the CRM is told of; none where there is no CRM. */
   readonly webhookEvents: readonly WebhookEventType[];
+  readonly masterKeys: MasterKeys;
 }
 
 export type ToThread = { readonly orders: readonly Order[] } | { readonly end: true };
@@ -49,10 +52,12 @@ export type FromThread =
 /** The thread that writes: the one writer on its own connection, so that waiting for the disk holds up nobody else. */
 if (parentPort) serve(parentPort, workerData as LedgerSettings);
 
-function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents }: LedgerSettings): void {
+function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents, masterKeys }: LedgerSettings): void {
   const db = new SqliteConnection(path);
   db.assertDurable();
-  const writer = new LedgerWriter(db, new MinuteCounter(), webhookEvents);
+  // A message makes plain arrays of buffers.
+  const vault = GuestVault.open(db, masterKeys.map((key) => Buffer.from(key)) as [Buffer, ...Buffer[]]);
+  const writer = new LedgerWriter(db, vault, new MinuteCounter(), webhookEvents);
   let replies: Reply[] = [];
   let events: SessionEventRecord[] = [];
   let deliveries: ClaimedDelivery[] = [];

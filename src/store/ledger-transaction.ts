@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
-import { type AuditContent, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { GENESIS_HASH, hashEntry } from './audit-chain.js';
 import { type ClaimedDelivery, enqueueDelivery } from './delivery-queue.js';
+import type { GuestVault } from './guest-vault.js';
 import type { Measurement } from './metric-bucket.js';
+import { type AuditNews, sealAudit, sealEvent } from './sealed-rows.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** An event that has no place in the log yet. */
@@ -36,6 +38,7 @@ export class LedgerTransaction {
   /** @param webhookEvents those that the CRM is told of; none where there is no CRM */
   constructor(
     readonly db: SqliteConnection,
+    readonly vault: GuestVault,
     public heads: LedgerHeads,
     readonly webhookEvents: readonly WebhookEventType[],
   ) {}
@@ -48,7 +51,7 @@ export class LedgerTransaction {
   /** Appends to the lifecycle log, and queues the webhook if the CRM wants one; readers see it once the group is committed. */
   appendEvent(content: NewSessionEvent): SessionEventRecord {
     const event = { sequence: this.heads.eventSequence + 1, ...content, reason: storable(content.reason) };
-    this.insert('SessionEvent', event);
+    this.insert('SessionEvent', sealEvent(this.vault, event));
     this.heads = { ...this.heads, eventSequence: event.sequence };
     this.events.push(event);
     if ((this.webhookEvents as readonly string[]).includes(event.type)) enqueueDelivery(this, event);
@@ -56,13 +59,14 @@ export class LedgerTransaction {
   }
 
   /** Appends to the audit trail, chained to what is there. */
-  appendAudit(content: Omit<AuditContent, 'sequence' | 'id' | 'timestamp'>): void {
+  appendAudit(content: AuditNews, timestamp = new Date()): void {
     const { auditSequence, auditHash } = this.heads;
-    const reason = storable(content.reason);
-    const entry = { sequence: auditSequence + 1, id: randomUUID(), timestamp: new Date(), ...content, reason };
+    const sequence = auditSequence + 1;
+    const place = { sequence, id: randomUUID(), timestamp };
+    const entry = sealAudit(this.vault, { ...content, reason: storable(content.reason) }, place);
     const hash = hashEntry(auditHash, entry);
     this.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
-    this.heads = { ...this.heads, auditSequence: entry.sequence, auditHash: hash };
+    this.heads = { ...this.heads, auditSequence: sequence, auditHash: hash };
   }
 
   insert<Table extends keyof Rows>(table: Table, row: Rows[Table]): void {

@@ -1,4 +1,5 @@
 import type { WebhookEventType } from '../guest-session/session-event.js';
+import type { GuestVault } from './guest-vault.js';
 import type { ExecuteOptions, Ledger } from './ledger.js';
 import { type CommandArguments, type CommandName, type CommandResult, LEDGER_COMMANDS } from './ledger-commands.js';
 import { LedgerTransaction, readHeads } from './ledger-transaction.js';
@@ -31,6 +32,7 @@ interface WrittenGroup {
  */
 export class LedgerWriter implements Ledger, AsyncDisposable {
   readonly #db: SqliteConnection;
+  readonly #vault: GuestVault;
   readonly #counter: MinuteCounter;
   readonly #webhookEvents: readonly WebhookEventType[];
   readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
@@ -42,9 +44,18 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   #turn: NodeJS.Immediate | null = null;
   #linger: NodeJS.Timeout | null = null;
 
-  /** @param webhookEvents those that the CRM is told of; none where there is no CRM */
-  constructor(db: SqliteConnection, counter: MinuteCounter, webhookEvents: readonly WebhookEventType[]) {
+  /**
+   * @param vault on the same connection
+   * @param webhookEvents those that the CRM is told of; none where there is no CRM
+   */
+  constructor(
+    db: SqliteConnection,
+    vault: GuestVault,
+    counter: MinuteCounter,
+    webhookEvents: readonly WebhookEventType[],
+  ) {
     this.#db = db;
+    this.#vault = vault;
     this.#counter = counter;
     this.#webhookEvents = webhookEvents;
     this.#storage = new StorageWatch(db);
@@ -118,7 +129,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   #write(group: readonly Job[]): WrittenGroup {
     this.#db.begin();
     this.#catchUp();
-    const transaction = new LedgerTransaction(this.#db, this.#heads, this.#webhookEvents);
+    const transaction = new LedgerTransaction(this.#db, this.#vault, this.#heads, this.#webhookEvents);
     const settle = group.map((job) => this.#runInSavepoint(job, transaction));
     this.#counter.write(transaction.measurements, this.#db);
     this.#db.commit();

@@ -6,8 +6,12 @@ import { PrismaClient } from '../generated/prisma/client.js';
 import { MIGRATIONS } from '../paths.js';
 import { assertAppendOnly } from './append-only.js';
 import { type DatabaseLock, lockDatabase } from './database-lock.js';
+import { GuestVault } from './guest-vault.js';
+import { keyringRow, keyWrapOf, makeKeyring } from './keyring.js';
+import type { MasterKeys } from './master-cipher.js';
 import { applyMigrations, pendingMigrations } from './migrate.js';
 import { PrismaSqliteReader } from './prisma-sqlite-adapter.js';
+import { sealPlainRows } from './seal-plain-rows.js';
 import { SqliteConnection } from './sqlite-connection.js';
 
 /** The ledger's file, up to date and reserved for this process; what writes to it opens a connection of its own. */
@@ -15,6 +19,10 @@ export interface OpenedDatabase {
   /** For what has to be read in microseconds; like Prisma it sees only what is committed. */
   readonly reader: SqliteConnection;
   readonly prisma: PrismaClient;
+  /** Opens what is sealed. */
+  readonly vault: GuestVault;
+  /** Those that it is sealed under. */
+  readonly masterKeys: MasterKeys;
   /** Absolute. */
   readonly path: string;
   /** The names of the migrations that this start has applied. */
@@ -24,27 +32,38 @@ export interface OpenedDatabase {
 }
 
 /**
+ * Finds the keys of a database.
+ * @param mayMake false for a database that has been written with some: others would be wrong
+ */
+export type KeySource = (path: string, mayMake: boolean) => MasterKeys;
+
+/**
  * Opens the database that a `file:` URL names (relative to the working directory), creates it when it is missing, brings it
  * up to date and keeps other servers off it.
- * @throws StartupError when it is in use, cannot be opened, is not ours, is newer than this program or would not be durable;
- * the file is then as it was before
+ * @throws StartupError when it is in use, cannot be opened, is not ours, is newer than this program, was written with another key or
+ * would not be durable; the file is then as it was before
  */
-export async function openDatabase(url: string): Promise<OpenedDatabase> {
+export async function openDatabase(url: string, keysOf: KeySource): Promise<OpenedDatabase> {
   const path = pathOf(url);
   const opened: { lock?: DatabaseLock; reader?: SqliteConnection } = {};
   try {
     opened.lock = lockDatabase(path);
     // A look that changes nothing comes first: opening a writer already turns the file to WAL.
-    if (existsSync(path)) inspect(path);
-    const appliedMigrations = bringUpToDate(path);
+    const hasKeys = existsSync(path) && inspect(path);
+    const masterKeys = keysOf(path, !hasKeys);
+    if (hasKeys) assertKeys(path, masterKeys);
+    const appliedMigrations = bringUpToDate(path, masterKeys);
     opened.reader = new SqliteConnection(path, { readOnly: true });
     const prisma = new PrismaClient({ adapter: new PrismaSqliteReader(path) });
     await prisma.$connect();
     const { reader, lock } = opened;
+    const vault = GuestVault.open(reader, masterKeys);
     let closing: Promise<void> | undefined;
     return {
       reader,
       prisma,
+      vault,
+      masterKeys,
       path,
       appliedMigrations,
       close: () => {
@@ -59,22 +78,34 @@ export async function openDatabase(url: string): Promise<OpenedDatabase> {
   }
 }
 
-function bringUpToDate(path: string): readonly string[] {
+function bringUpToDate(path: string, masterKeys: MasterKeys): readonly string[] {
   const connection = new SqliteConnection(path);
   try {
     connection.assertDurable();
     const applied = applyMigrations(connection, MIGRATIONS);
     assertAppendOnly(connection);
+    makeKeyring(connection, keyWrapOf(masterKeys));
+    sealPlainRows(connection, GuestVault.open(connection, masterKeys));
     return applied;
   } finally {
     connection.close();
   }
 }
 
-function inspect(path: string): void {
+/** @returns whether it has keys already */
+const inspect = (path: string): boolean =>
+  reading(path, (connection) => {
+    pendingMigrations(connection, MIGRATIONS);
+    return keyringRow(connection) !== undefined;
+  });
+
+const assertKeys = (path: string, masterKeys: MasterKeys): unknown =>
+  reading(path, (connection) => GuestVault.open(connection, masterKeys));
+
+function reading<T>(path: string, look: (connection: SqliteConnection) => T): T {
   const connection = new SqliteConnection(path, { readOnly: true });
   try {
-    pendingMigrations(connection, MIGRATIONS);
+    return look(connection);
   } finally {
     connection.close();
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { type Actor, systemActor } from '../guest-session/actor.js';
 import { mintRequestId } from '../guest-session/request-id.js';
 import type { Batch, DeliveryPosition } from './delivery-pages.js';
 import { type ClaimedDelivery, IS_DUE } from './delivery-queue.js';
@@ -82,12 +83,12 @@ export class Outbox {
   /** Gets to know the endpoint. @returns whether a disabled one has a new address, and was resumed by that */
   meetEndpoint(): Promise<boolean> {
     const urlHash = createHash('sha256').update(this.#settings.url).digest('hex');
-    const resumption = { actor: 'crm-outbox', requestId: mintRequestId().id, now: this.#now() };
+    const resumption = { actor: systemActor('crm-outbox'), requestId: mintRequestId().id, now: this.#now() };
     return this.#ledger.execute('meetEndpoint', { ...resumption, urlHash });
   }
 
   /** Makes a disabled endpoint active again, and sends what it has missed. @returns how much that is; null where it was active */
-  async resumeEndpoint(actor: string): Promise<number | null> {
+  async resumeEndpoint(actor: Actor): Promise<number | null> {
     const resumption = { actor, requestId: mintRequestId().id, reason: null, now: this.#now() };
     return (await this.#ledger.execute('resumeEndpoint', resumption)) ? this.revive() : null;
   }
@@ -106,7 +107,7 @@ export class Outbox {
   }
 
   /** Queues one delivery again. @returns false where there is none of that id */
-  replay(id: string, actor: string): Promise<boolean> {
+  replay(id: string, actor: Actor): Promise<boolean> {
     return this.#ledger.execute('replayDelivery', { id, actor, now: this.#now() });
   }
 
@@ -114,7 +115,7 @@ export class Outbox {
    * Queues again all deliveries of a status and a time, in the order of their events.
    * @param onBatch hears how many were queued, batch by batch: what fails later does not undo them
    */
-  replayAll(range: ReplayRange, actor: string, onBatch: (queued: number) => void): Promise<void> {
+  replayAll(range: ReplayRange, actor: Actor, onBatch: (queued: number) => void): Promise<void> {
     const order = { ...range, actor, limit: BATCH_SIZE };
     return inBatches(
       (after) => this.#ledger.execute('replayDeliveries', { ...order, after, now: this.#now() }),

@@ -1,3 +1,4 @@
+import type { Actor } from '../guest-session/actor.js';
 import { type Batch, type DeliveryPosition, FIRST, LAST, lastOf, readDeliveries } from './delivery-pages.js';
 import { requeue } from './delivery-queue.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
@@ -6,7 +7,7 @@ import { endpointRow } from './webhook-endpoint.js';
 
 /** Who wants the endpoint back, and when that is. */
 export interface Resumption {
-  readonly actor: string;
+  readonly actor: Actor;
   /** Names this act. */
   readonly requestId: string;
   readonly reason: string | null;

@@ -1,9 +1,11 @@
 import { AttemptError, type ErrorCode } from '../errors.js';
+import { type Actor, systemActor } from '../guest-session/actor.js';
 import { isOpen } from '../guest-session/attempt-ending.js';
 import type { SessionStatus } from '../guest-session/ports.js';
 import type { AuditStatus } from './audit-chain.js';
 import { answerKey, isAnswerToKey, purgeToken, settleKeyOf } from './idempotency-commands.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
+import { sealSession } from './sealed-rows.js';
 import { auditSession, OWNED_BY_ANOTHER, type SessionRow, sessionRow, tellOfSession } from './session-row.js';
 
 /** Which attempts have to be looked up at CXone; to be asked with the time of the steady clock. */
@@ -12,7 +14,7 @@ export const IS_DUE_FOR_RECONCILIATION = '"reconcileAt" <= ?';
 /** Which session is over, and why. */
 export interface SessionEnding {
   readonly id: string;
-  readonly actor: string;
+  readonly actor: Actor;
   /** For everybody who sees the session's events. */
   readonly reason: string | null;
   /** For operations. */
@@ -22,7 +24,7 @@ export interface SessionEnding {
 
 /** Ends a live session, and frees its place. @returns false when it was over before: then nothing is written */
 export function endSession(transaction: LedgerTransaction, ending: SessionEnding): boolean {
-  const session = sessionRow(transaction.db, ending.id);
+  const session = sessionRow(transaction, ending.id);
   if (session?.status !== 'ACTIVE') return false;
   const now = new Date();
   transaction.db.run(
@@ -68,7 +70,7 @@ export interface Reconciliation {
 
 /** Writes down what was found out. @returns whether its idempotency key gives the session as the answer now */
 export function reconcileAttempt(transaction: LedgerTransaction, reconciliation: Reconciliation): boolean {
-  const session = sessionRow(transaction.db, reconciliation.id);
+  const session = sessionRow(transaction, reconciliation.id);
   if (!session) return false;
   // Who was faster may have seen more: a session that came after we had looked must not be taken for one that is gone.
   if (session.status !== reconciliation.was) return isAnswerToKey(transaction, session);
@@ -91,7 +93,7 @@ function lookedAgain(
   // CXone's list may be behind for a while: that it lacks our own session is believed at the last look alone.
   if (session.status === 'ACTIVE' && !found) {
     const reason = 'CXone lists it no longer';
-    endSession(transaction, { id: session.id, actor: 'cxone', reason, endedUpstream: true });
+    endSession(transaction, { id: session.id, actor: systemActor('cxone'), reason, endedUpstream: true });
   } else if (session.status !== 'ACTIVE') settleKeyOf(transaction, session, { isUnsettled: false });
 }
 
@@ -116,18 +118,23 @@ function establish(
   { reason, now }: Reconciliation,
   { sessionId, expiresAt, clientToken }: NonNullable<Reconciliation['found']>,
 ): boolean {
-  if (transaction.db.get(OWNED_BY_ANOTHER, sessionId, before.id))
+  const { db, vault } = transaction;
+  if (db.get(OWNED_BY_ANOTHER, vault.blind('session id', sessionId), before.id))
     throw new AttemptError('OUTCOME_UNKNOWN', { detail: `the session ${sessionId} is another attempt's` });
   const session = { ...before, status: 'ACTIVE', sessionId, expiresAt: expiresAt.getTime() } as const;
+  const { id, guestId, crmId } = before;
+  if (guestId === null) throw new Error(`the guest of the attempt ${id} was erased`);
+  const sealed = sealSession(vault, id, { guestId, crmId, sessionId });
   closeInterrupted(transaction, before, sessionId, reason, 'OUTCOME_UNKNOWN');
-  transaction.db.run(
-    `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?,
+  db.run(
+    `UPDATE "GuestSession" SET "status" = 'ACTIVE', "sessionId" = ?, "personal" = ?, "expiresAt" = ?, "placeHeldUntil" = ?, "reconcileAt" = ?,
        "looks" = 0, "attempts" = max("attempts", 1), "failureCode" = NULL WHERE "id" = ?`,
-    sessionId,
+    sealed.sessionId,
+    sealed.personal,
     expiresAt,
     expiresAt,
     waitFrom(now, 0),
-    session.id,
+    id,
   );
   tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'SUCCESS', reason);
@@ -136,7 +143,7 @@ function establish(
   const isAnswer = clientToken !== null && answerKey(transaction, session, clientToken, tell);
   if (!isAnswer) settleKeyOf(transaction, session, { isUnsettled: true });
   else if (transaction.tellsCrm) {
-    transaction.db.run(`UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ?`, session.id);
+    db.run(`UPDATE "GuestSession" SET "crmSync" = 'PENDING' WHERE "id" = ?`, id);
   }
   return isAnswer;
 }
@@ -185,13 +192,13 @@ function closeInterrupted(
       status: 'FAILED',
       errorCode,
       reason: `interrupted; ${reason}`,
-      actor: session.callerName,
+      actor: { name: session.callerName, role: session.callerRole, sourceAddress: session.sourceAddress },
     },
   );
 }
 
 function audit(transaction: LedgerTransaction, session: SessionRow, status: AuditStatus, reason: string): void {
-  auditSession(transaction, session, { kind: 'SESSION_RECONCILED', status, reason, actor: 'reconciler' });
+  auditSession(transaction, session, { kind: 'SESSION_RECONCILED', status, reason, actor: systemActor('reconciler') });
 }
 
 /** Sessions that an attempt has opened beside its own are over. */
@@ -199,7 +206,7 @@ export function recordSurplus(
   transaction: LedgerTransaction,
   { id, sessionIds }: { readonly id: string; readonly sessionIds: readonly string[] },
 ): void {
-  const session = sessionRow(transaction.db, id);
+  const session = sessionRow(transaction, id);
   if (!session) return;
   const reason = 'a POST arrived late, and what it opened was ended';
   tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
@@ -211,7 +218,7 @@ export function postponeReconciliation(
   transaction: LedgerTransaction,
   { id, now }: { readonly id: string; readonly now: Date },
 ): boolean {
-  const session = sessionRow(transaction.db, id);
+  const session = sessionRow(transaction, id);
   if (!session) return false;
   const isGivenUp = session.looks >= MOST_LOOKS;
   if (!isGivenUp) scheduleLook(transaction, session, now);

@@ -2,7 +2,10 @@ import type { ErrorCode } from '../errors.js';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
 import type { GuestSessionRecord, SessionStatus } from '../guest-session/ports.js';
 import { requestIdBound } from '../guest-session/request-id.js';
+import type { GuestVault } from './guest-vault.js';
+import type { OpenedDatabase } from './open-database.js';
 import { type Page, sift, type TimeRange, toPage } from './page.js';
+import { sessionContext } from './sealed-rows.js';
 
 export interface SessionFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -13,25 +16,28 @@ export interface SessionFilter extends TimeRange {
 /** Reads sessions. */
 export class SessionReader {
   readonly #prisma: PrismaClient;
+  readonly #vault: GuestVault;
 
-  constructor(prisma: PrismaClient) {
+  constructor({ prisma, vault }: Pick<OpenedDatabase, 'prisma' | 'vault'>) {
     this.#prisma = prisma;
+    this.#vault = vault;
   }
 
   async byId(id: string): Promise<GuestSessionRecord | null> {
     const row = await this.#prisma.guestSession.findUnique({ where: { id }, select: COLUMNS });
-    return row && toRecord(row);
+    return row && this.#toRecord(row);
   }
 
   /** @param sessionId the id at CXone */
   async bySessionId(sessionId: string): Promise<GuestSessionRecord | null> {
-    const row = await this.#prisma.guestSession.findFirst({ where: { sessionId }, select: COLUMNS });
-    return row && toRecord(row);
+    const where = { sessionId: this.#vault.blind('session id', sessionId) };
+    const row = await this.#prisma.guestSession.findFirst({ where, select: COLUMNS });
+    return row && this.#toRecord(row);
   }
 
   async byIds(ids: readonly string[]): Promise<GuestSessionRecord[]> {
-    return (await this.#prisma.guestSession.findMany({ where: { id: { in: [...ids] } }, select: COLUMNS })).map(
-      toRecord,
+    return this.#toRecords(
+      await this.#prisma.guestSession.findMany({ where: { id: { in: [...ids] } }, select: COLUMNS }),
     );
   }
 
@@ -39,7 +45,14 @@ export class SessionReader {
   async page(filter: SessionFilter, first: number, after: string | null): Promise<Page<GuestSessionRecord>> {
     const { guestId, crmId, status } = filter;
     const limit = first + 1;
-    const range = guestId != null ? { guestId } : crmId != null ? { crmId } : status != null ? { status } : {};
+    const range =
+      guestId != null
+        ? { guestId: this.#vault.nameOf(guestId) ?? NOBODY }
+        : crmId != null
+          ? { crmId: this.#vault.blind('crm id', crmId) }
+          : status != null
+            ? { status }
+            : {};
     const matches = (session: GuestSessionRecord) =>
       (crmId == null || session.crmId === crmId) && (status == null || session.status === status);
     const read = (last: GuestSessionRecord | null, batchSize: number) =>
@@ -67,7 +80,28 @@ export class SessionReader {
       take: limit,
       select: COLUMNS,
     });
-    return rows.map(toRecord);
+    return this.#toRecords(rows);
+  }
+
+  #toRecord(row: Row): GuestSessionRecord | null {
+    return this.#toRecords([row])[0] ?? null;
+  }
+
+  #toRecords(rows: readonly Row[]): GuestSessionRecord[] {
+    const persons = this.#vault.reader();
+    return rows.map((row) => {
+      const { personal, failureCode, ...session } = row;
+      const person = persons.personalOf(row, sessionContext(row.id));
+      const { guestId, crmId = null, sessionId = null } = person ?? { guestId: ERASED };
+      return {
+        ...session,
+        guestId,
+        crmId,
+        sessionId,
+        erased: person === null,
+        failureCode: failureCode as ErrorCode | null,
+      };
+    });
   }
 
   async countActive(): Promise<number> {
@@ -75,15 +109,19 @@ export class SessionReader {
   }
 }
 
+/** What stands in the place of a guest's id once the guest is erased. */
+const ERASED = 'erased';
+/** The name of no key. */
+const NOBODY = '';
+
 const COLUMNS = {
   id: true,
   callerName: true,
   guestId: true,
-  crmId: true,
+  personal: true,
   channel: true,
   status: true,
   createdAt: true,
-  sessionId: true,
   expiresAt: true,
   endedAt: true,
   endedUpstream: true,
@@ -94,7 +132,4 @@ const COLUMNS = {
   failureCode: true,
 } satisfies Prisma.GuestSessionSelect;
 
-const toRecord = (row: Prisma.GuestSessionGetPayload<{ select: typeof COLUMNS }>): GuestSessionRecord => ({
-  ...row,
-  failureCode: row.failureCode as ErrorCode | null,
-});
+type Row = Prisma.GuestSessionGetPayload<{ select: typeof COLUMNS }>;

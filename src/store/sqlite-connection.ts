@@ -13,6 +13,8 @@ const WRITER_PRAGMAS = [
   'synchronous = FULL',
   'foreign_keys = ON',
   'recursive_triggers = ON',
+  // What is deleted or overwritten is gone from the page.
+  'secure_delete = ON',
   'cache_size = -65536',
   // 8 MB between checkpoints: pages that change in every commit are then copied to the file once for hundreds of commits.
   'wal_autocheckpoint = 4000',

@@ -1,4 +1,4 @@
-import { type AuditRecord, GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { type AuditRow, GENESIS_HASH, hashEntry } from './audit-chain.js';
 import type { AuditCheckpoint, AuditSigner } from './audit-signer.js';
 
 /** What came of verifying the chain and its checkpoints. */
@@ -20,8 +20,8 @@ export interface AuditVerification {
 /** Where a trail is read from. */
 export interface TrailSource {
   /** Entries after a sequence, oldest first. */
-  after(sequence: number, limit: number): Promise<readonly AuditRecord[]>;
-  at(sequence: number): Promise<Pick<AuditRecord, 'hash'> | null>;
+  rowsAfter(sequence: number, limit: number): Promise<readonly AuditRow[]>;
+  at(sequence: number): Promise<Pick<AuditRow, 'hash'> | null>;
   /** Those after a sequence, up to another, oldest first. */
   checkpoints(after: number, to: number): Promise<readonly AuditCheckpoint[]>;
   /** From a sequence on; null where there is none. */
@@ -76,13 +76,16 @@ class Walk {
     const newest = await this.#source.newestCheckpoint(this.#expected);
     const from = this.#expected;
     let previousHash = from === 1 ? GENESIS_HASH : ((await this.#source.at(from - 1))?.hash ?? null);
-    if (previousHash === null && (await this.#source.after(from - 1, 1)).length === 0) {
+    if (previousHash === null && (await this.#source.rowsAfter(from - 1, 1)).length === 0) {
       return this.#checkEnd(newest); // all of it lies behind the end
     }
     if (previousHash === null) return new Broken(from - 1, 'the entry before the first is missing');
 
     for (;;) {
-      const entries = await this.#source.after(this.#expected - 1, Math.min(BATCH_SIZE, this.#to - this.#expected + 1));
+      const entries = await this.#source.rowsAfter(
+        this.#expected - 1,
+        Math.min(BATCH_SIZE, this.#to - this.#expected + 1),
+      );
       const checkpoints = await this.#checkpointsOf(entries);
       for (const entry of entries) {
         const broken = this.#checkEntry(previousHash, entry, checkpoints.get(entry.sequence));
@@ -94,13 +97,13 @@ class Walk {
     }
   }
 
-  async #checkpointsOf(entries: readonly AuditRecord[]): Promise<Map<number, AuditCheckpoint>> {
+  async #checkpointsOf(entries: readonly AuditRow[]): Promise<Map<number, AuditCheckpoint>> {
     const last = entries.at(-1);
     const checkpoints = last ? await this.#source.checkpoints(this.#expected - 1, last.sequence) : [];
     return new Map(checkpoints.map((checkpoint) => [checkpoint.sequence, checkpoint]));
   }
 
-  #checkEntry(previousHash: string, entry: AuditRecord, checkpoint: AuditCheckpoint | undefined): Broken | null {
+  #checkEntry(previousHash: string, entry: AuditRow, checkpoint: AuditCheckpoint | undefined): Broken | null {
     const expected = this.#expected;
     if (entry.sequence !== expected) return new Broken(expected, 'the entry is missing');
     if (entry.previousHash !== previousHash) {

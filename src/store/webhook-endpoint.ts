@@ -1,3 +1,4 @@
+import { systemActor } from '../guest-session/actor.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, NO_SESSION, tellOfSession } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';
@@ -105,7 +106,7 @@ export function disableEndpoint(
     kind: 'WEBHOOK_ENDPOINT_DISABLED',
     status: 'FAILED',
     reason,
-    actor: 'crm-outbox',
+    actor: systemActor('crm-outbox'),
   });
   return { isDisabled: true, reason };
 }

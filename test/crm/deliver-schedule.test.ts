@@ -3,6 +3,7 @@ import { loadSettings } from '../../src/config.js';
 import type { Fault } from '../../src/sandbox/faults.js';
 import { deliveriesIn, deliveryOf, FakeClock, tell } from '../store/deliveries.js';
 import type { Books } from '../store/ledger.js';
+import { TESTER } from '../store/ledger.js';
 import { eventually } from '../support/eventually.js';
 import { inStatus, newWorker, setUp, upTo } from './worker.js';
 
@@ -64,7 +65,7 @@ describe('the schedule, by the clock', () => {
       clock.advance(untilNext(id));
     }
     await eventually(() => inStatus(books, 'DEAD') === 1);
-    await books.outbox.replay(id, 'tester');
+    await books.outbox.replay(id, TESTER);
     await hasTried(books, 4);
     expect(untilNext(id)).toBeLessThanOrEqual(5 * SECOND_MS * JITTER);
     clock.advance(untilNext(id));
@@ -151,7 +152,7 @@ describe('an endpoint that fails', () => {
     expect(crm.count('webhook')).toBe(before);
 
     crm.scenarios.clear();
-    expect(await books.outbox.resumeEndpoint('tester')).toBe(3);
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBe(3);
     await eventually(() => inStatus(books, 'DELIVERED') === 3);
     expect(crm.received).toHaveLength(3);
   });
@@ -170,7 +171,7 @@ describe('an endpoint that fails', () => {
     expect(complaints.filter(({ level }) => level === 'error')).toHaveLength(1);
 
     crm.scenarios.clear();
-    expect(await books.outbox.resumeEndpoint('tester')).toBe(120);
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBe(120);
     await eventually(() => inStatus(books, 'DELIVERED') === 120);
     const sent = crm.received.map(({ headers }) => headers['webhook-id']);
     expect([sent.length, new Set(sent).size]).toEqual([120, 120]);

@@ -38,7 +38,7 @@ const keyed = () => ({ ...inputFor(), idempotencyKey: randomUUID() });
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
 
 async function expectSoundBooks(): Promise<void> {
-  expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: books.count('AuditEntry') });
+  expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: books.count('AuditEntry') });
   for (const table of ['SessionEvent', 'AuditEntry']) {
     const rows = books.outside.all<{ n: number }>(`SELECT "sequence" AS n FROM "${table}" ORDER BY "sequence"`);
     expect(rows.map(({ n }) => n)).toEqual(upTo(rows.length));

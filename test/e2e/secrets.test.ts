@@ -197,10 +197,12 @@ it('no secret is written anywhere: not to the log, the books, a webhook or an an
       ),
     );
 
-  // What is looked for can be found: the places are not empty, and the guests are in them.
+  // What is looked for can be found: the places are not empty, and tell of sessions.
   const found = places();
   expect(Object.keys(found)).toEqual(expect.arrayContaining(['file test.db', 'file test.db-wal']));
-  expect(found['file test.db-wal']).toContain('crm_acct_44920');
+  expect(found['file test.db-wal']).toContain('SESSION_INITIATED');
+  expect(found['file test.db-wal']).not.toContain('crm_acct_44920'); // a person’s, and sealed
+  expect(found['a webhook']).toContain('crm_acct_44920');
   expect(found['the log']).not.toBe('');
   expect(found['an answer']).toContain('CXONE_SCHEMA_REJECTED');
   expect(found['an answer']).toMatch(/device[^}]+\[redacted\][^}]+authorization[^}]+\[redacted\]/);

@@ -413,7 +413,9 @@ describe('a subscriber that stands still', () => {
   async function happen(network: Network, count: number) {
     const { open: attempt } = network.app.engine.services;
     await Promise.all(
-      Array.from({ length: count }, () => attempt({ guestId: 'nobody', deviceFingerprint: 'x' }, { name: 'test' })),
+      Array.from({ length: count }, () =>
+        attempt({ guestId: 'nobody', deviceFingerprint: 'x' }, { name: 'test', role: 'BACKEND', sourceAddress: null }),
+      ),
     );
   }
 

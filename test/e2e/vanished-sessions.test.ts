@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import type { Scenario } from '../../src/sandbox/faults.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { auditTrail, booksOf } from '../guest-session/books.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, type Network, open, startNetwork } from '../support/network.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 
 // Small where something hangs, and still far above what a call takes when nothing does.
 const ENV = { CXONE_TIMEOUT_MS: '300', CREATE_DEADLINE_MS: '1500' };
@@ -23,7 +25,8 @@ async function openOne(network: Network, guestId: string, input: object = {}): P
 /** Lets a guest's sessions be a minute older than they are: CXone's list is trusted to show those. */
 function age(network: Network, guestId: string): void {
   const database = new SqliteConnection(network.app.engine.databasePath);
-  database.run('UPDATE "GuestSession" SET "createdAt" = "createdAt" - 60000 WHERE "guestId" = ?', guestId);
+  const name = GuestVault.open(database, MASTER_KEYS).nameOf(guestId);
+  database.run('UPDATE "GuestSession" SET "createdAt" = "createdAt" - 60000 WHERE "guestId" = ?', name);
   database.close();
 }
 

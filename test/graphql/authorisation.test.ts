@@ -11,7 +11,7 @@ const schema = buildGraphqlSchema();
 const fields = rootFields(schema);
 
 describe('a caller without any rights', () => {
-  const nobody = createContext({ name: 'nobody', role: 'NOBODY' as never }, {} as Services);
+  const nobody = createContext({ name: 'nobody', role: 'NOBODY' as never, sourceAddress: null }, {} as Services);
 
   it.each(fields)('may not use $kind $name: what has no rule is refused', async ({ kind, document: text }) => {
     const document = parse(text);

@@ -5,7 +5,7 @@ import { type SettledAttempt, settleAttempt } from '../../src/guest-session/sett
 import { SingleFlight } from '../../src/guest-session/single-flight.js';
 import type { CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
 import { GUEST, inTime, outcomeOf, payloadOf, startClient, status, stepsThat } from '../cxone/client.js';
-import { attemptFor, openBooks, success } from '../store/ledger.js';
+import { actor, attemptFor, openBooks, success } from '../store/ledger.js';
 import { echoOf } from './echo.js';
 
 const UNKNOWN: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
@@ -59,9 +59,7 @@ async function start(outcome: Outcome | null, tenant: CxoneSandboxOptions = {}, 
     live: () => sandbox.sessions(GUEST).map(({ sessionId }) => sessionId),
     reasons: () =>
       books.outside
-        .all<{ reason: string }>(
-          `SELECT "reason" FROM "AuditEntry" WHERE "kind" = 'SESSION_RECONCILED' ORDER BY "sequence"`,
-        )
+        .all<{ reason: string }>(`SELECT * FROM "AuditEntry" WHERE "kind" = 'SESSION_RECONCILED' ORDER BY "sequence"`)
         .map(({ reason }) => reason),
   };
 }
@@ -169,7 +167,7 @@ describe('a POST that arrives late', () => {
     const sessionId = await post();
     await close(sessionId);
     sandbox.endSession(sessionId);
-    await books.sessions.end(requestId, { actor: 'x', reason: null, endedUpstream: true });
+    await books.sessions.end(requestId, { actor: actor('x'), reason: null, endedUpstream: true });
     await post();
     expect((await settle()).session).toMatchObject({ status: 'ENDED', sessionId });
     expect(live()).toEqual([]);

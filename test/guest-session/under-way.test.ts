@@ -34,6 +34,8 @@ test('after a shutdown has begun no attempt begins', async () => {
   const { services } = network.app.engine;
   await network.app[Symbol.asyncDispose]();
 
-  await expect(services.open(inputFor(), { name: 'late' })).rejects.toThrow('Something went wrong on our side.');
+  await expect(services.open(inputFor(), { name: 'late', role: 'BACKEND', sourceAddress: null })).rejects.toThrow(
+    'Something went wrong on our side.',
+  );
   expect(network.cxone.count('create')).toBe(0);
 });

@@ -19,7 +19,7 @@ const upTo = (n: number, from = 1): number[] => Array.from({ length: n - from + 
 /** A stream over real books, as the server wires it. */
 async function openStream() {
   const books = await openBooks();
-  const log = new EventReader(books.prisma);
+  const log = new EventReader(books);
   const stream = new SessionEventStream(log, books.writer.eventSequence);
   books.writer.onCommit(({ events }) => stream.publish(events));
   return { books, log, stream };

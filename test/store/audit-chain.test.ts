@@ -61,7 +61,7 @@ async function fiveEntries(): Promise<{ books: Books; audits: AuditReader }> {
   });
   await books.writer.submit((transaction) => transaction.appendAudit(someAudit({ durationMs: 0.1 + 0.2 })));
   await books.writer.submit((transaction) => transaction.appendAudit(someAudit({ status: 'REJECTED' })));
-  return { books, audits: new AuditReader(books.prisma) };
+  return { books, audits: new AuditReader(books) };
 }
 
 /** What somebody does who has the file and some skill. */
@@ -88,7 +88,7 @@ describe('verifying the audit trail', () => {
 
   it('finds an empty trail good', async () => {
     const { prisma } = await openBooks();
-    expect(await new AuditReader(prisma).verify()).toEqual({
+    expect(await new AuditReader(books).verify()).toEqual({
       ok: true,
       checked: 0,
       firstBrokenSequence: null,
@@ -124,7 +124,7 @@ describe('verifying the audit trail', () => {
     await books.writer.submit((transaction) => {
       for (let i = 0; i < 2_100; i++) transaction.appendAudit(someAudit());
     });
-    const audits = new AuditReader(books.prisma);
+    const audits = new AuditReader(books);
     expect(await audits.verify()).toMatchObject({ ok: true, checked: 2_100 });
     tamper(books, `UPDATE "AuditEntry" SET "actor" = 'nobody' WHERE "sequence" = 2050`);
     expect(await audits.verify()).toMatchObject({ ok: false, checked: 2_049, firstBrokenSequence: 2_050 });

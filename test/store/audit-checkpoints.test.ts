@@ -18,7 +18,7 @@ const SOME_LOOKS_MS = 40;
 /** Appends entries to the trail, all written at one time. */
 const append = (books: Books, count: number, timestamp = new Date()): Promise<void> =>
   books.writer.submit((transaction) => {
-    for (let i = 0; i < count; i++) transaction.appendAudit(someAudit({ timestamp }));
+    for (let i = 0; i < count; i++) transaction.appendAudit(someAudit(), timestamp);
   });
 
 interface Line {
@@ -55,7 +55,7 @@ describe('checkpoints are written', () => {
     await checkpoints[Symbol.asyncDispose]();
 
     expect(sequences(books)).toEqual([1_000, 2_000, 2_500]);
-    expect(await new AuditReader(books.prisma, SIGNER).verify()).toMatchObject({
+    expect(await new AuditReader(books, SIGNER).verify()).toMatchObject({
       ok: true,
       checked: 2_500,
       checkpoints: 3,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Actor } from '../../src/guest-session/actor.js';
 import type { SessionEventRecord, SessionEventType, WebhookEventType } from '../../src/guest-session/session-event.js';
 import type { ClaimedDelivery } from '../../src/store/delivery-queue.js';
 import type { ReplayRange } from '../../src/store/delivery-replays.js';
@@ -77,7 +78,7 @@ export class FakeClock {
 }
 
 /** Replays all of a range. @returns how many */
-export async function replayAll({ outbox }: Books, range: ReplayRange, actor: string): Promise<number> {
+export async function replayAll({ outbox }: Books, range: ReplayRange, actor: Actor): Promise<number> {
   let replayed = 0;
   await outbox.replayAll(range, actor, (batch) => {
     replayed += batch;

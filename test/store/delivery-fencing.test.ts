@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AuditReader } from '../../src/store/audit-reader.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { Outbox } from '../../src/store/outbox.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 import { DEAD, DELIVERED, deliveriesIn, deliveryOf, FakeClock, hearIn, RETRY_NOW, tell } from './deliveries.js';
 import { openBooks, RULES } from './ledger.js';
 
@@ -16,7 +18,7 @@ async function twoWriters() {
   const webhookEvents = ['SESSION_INITIATED', 'SESSION_ENDED'] as const;
   const books = await openBooks({ webhookEvents, ...clock });
   const db = new SqliteConnection(books.path);
-  const writer = new LedgerWriter(db, new MinuteCounter(), webhookEvents);
+  const writer = new LedgerWriter(db, GuestVault.open(db, MASTER_KEYS), new MinuteCounter(), webhookEvents);
   onTestFinished(async () => {
     await writer[Symbol.asyncDispose]();
     db.close();
@@ -68,7 +70,7 @@ describe('of two writers on one file', () => {
       [1, 2, 3, 4, 5, 6, 7].map((number) => ({ number })),
     );
     expect(deliveryOf(books, told)).toMatchObject({ status: 'DELIVERED', attempts: 7, failures: 6 });
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 1 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 1 });
   });
 
   it('the next webhook of a session goes to the one that has concluded the one before', async () => {

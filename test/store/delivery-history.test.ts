@@ -7,7 +7,7 @@ import type { DeliveryTry } from '../../src/store/delivery-tries.js';
 import type { Ledger } from '../../src/store/ledger.js';
 import { Outbox } from '../../src/store/outbox.js';
 import { DEAD, DELIVERED, deliveriesIn, FakeClock, GONE, hearIn, retryAt, tell } from './deliveries.js';
-import { type Books, openBooks } from './ledger.js';
+import { type Books, openBooks, TESTER } from './ledger.js';
 
 const SESSIONS = 3;
 const TYPES = ['SESSION_INITIATED', 'SESSION_ENDED', 'SESSION_RECONCILED'] as const;
@@ -95,12 +95,12 @@ class History {
         break;
       }
       case 'replay':
-        await outbox.replay(pick(this.#told, step.delivery) ?? 'unknown', 'tester');
+        await outbox.replay(pick(this.#told, step.delivery) ?? 'unknown', TESTER);
         break;
       case 'replayAll':
         await outbox.replayAll(
           { status: step.status, since: new Date(0), until: new Date(8e15) },
-          'tester',
+          TESTER,
           () => undefined,
         );
         break;
@@ -108,7 +108,7 @@ class History {
         await this.#bury(step.limit);
         break;
       case 'resume':
-        await outbox.resumeEndpoint('tester');
+        await outbox.resumeEndpoint(TESTER);
         break;
       case 'restart':
         await outbox.releaseAbandoned();

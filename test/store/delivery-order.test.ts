@@ -12,7 +12,7 @@ import {
   retryAt,
   tell,
 } from './deliveries.js';
-import { openBooks } from './ledger.js';
+import { openBooks, TESTER } from './ledger.js';
 
 const MINUTE_MS = 60_000;
 
@@ -97,7 +97,7 @@ describe('when an earlier webhook of a session is replayed', () => {
     const third = await tell(books, requestId, 'SESSION_EXPIRED');
     await books.outbox.record(held(first), DELIVERED);
     await books.outbox.record(held(second), retryAt(new Date(clock.now().getTime() + MINUTE_MS)));
-    await books.outbox.replay(first.id, 'tester');
+    await books.outbox.replay(first.id, TESTER);
     expect(deliveriesIn(books).map(({ nextAttemptAt }) => nextAttemptAt)).toEqual([clock.now().getTime(), null, null]);
     clock.advance(60 * MINUTE_MS);
     const [again] = await books.outbox.claimDue(10);
@@ -111,7 +111,7 @@ describe('when an earlier webhook of a session is replayed', () => {
   it('one that is under way goes on, and is not handed out beside it again', async () => {
     const { clock, books, heard, first, second, held, claim } = await twoEvents();
     await books.outbox.record(held(first), DELIVERED);
-    await books.outbox.replay(first.id, 'tester');
+    await books.outbox.replay(first.id, TESTER);
     expect(deliveryOf(books, second).leaseToken).toBe(held(second).leaseToken);
     // Its holder has time to say how it went.
     expect(await books.outbox.record(held(second), RETRY_NOW)).not.toBeNull();
@@ -136,7 +136,7 @@ describe('when an earlier webhook of a session is replayed', () => {
     const site = await twoEvents();
     const { clock, books, heard, first, second, held, claim } = site;
     await books.outbox.record(held(first), DELIVERED);
-    await books.outbox.replay(first.id, 'tester');
+    await books.outbox.replay(first.id, TESTER);
     await leave(site);
     clock.advance(2 * MINUTE_MS);
     expect(await claim()).toEqual([first.id]);
@@ -153,7 +153,7 @@ describe('when an earlier webhook of a session is replayed', () => {
     const { books, heard, requestId, first, second, held, claim } = await twoEvents();
     const third = await tell(books, requestId, 'SESSION_EXPIRED');
     await books.outbox.record(held(first), DELIVERED);
-    await books.outbox.replay(first.id, 'tester');
+    await books.outbox.replay(first.id, TESTER);
     await books.outbox.record(held(second), DELIVERED);
     expect(heard).toHaveLength(2);
     expect(await claim()).toEqual([first.id]);

@@ -4,7 +4,7 @@ import { DeliveryReader } from '../../src/store/delivery-reader.js';
 import { eventExpiry } from '../../src/store/expiry.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { DELIVERED, GONE, replayAll, retryAt, tell } from './deliveries.js';
-import { type Books, openBooks } from './ledger.js';
+import { type Books, openBooks, TESTER } from './ledger.js';
 import { plansOf, type QueryPlan } from './plans.js';
 
 const BY_ID = 'WebhookDelivery_id_key (id=?)';
@@ -71,12 +71,12 @@ describe('among 3,000 webhooks SQLite scans nothing', () => {
       },
       [BY_TIME_DUE, BY_REQUEST],
     ],
-    ['to replay one', (books) => books.outbox.replay('event-7', 'tester'), [BY_ID, BY_REQUEST, BY_SEQUENCE]],
+    ['to replay one', (books) => books.outbox.replay('event-7', TESTER), [BY_ID, BY_REQUEST, BY_SEQUENCE]],
     [
       'to replay many',
       async (books) => {
         const range = { status: 'DEAD', since: new Date(100), until: new Date(2_000) } as const;
-        expect(await replayAll(books, range, 'tester')).toBeGreaterThan(30);
+        expect(await replayAll(books, range, TESTER)).toBeGreaterThan(30);
       },
       [`${BY_STATUS} AND (createdAt,rowid)>(?,?) AND (createdAt,rowid)<(?,?))`, BY_REQUEST],
     ],
@@ -84,7 +84,7 @@ describe('among 3,000 webhooks SQLite scans nothing', () => {
       'to resume the endpoint',
       async (books) => {
         await disable(books);
-        expect(await books.outbox.resumeEndpoint('tester')).toBe(1);
+        expect(await books.outbox.resumeEndpoint(TESTER)).toBe(1);
       },
       [BY_STATUS, BY_REQUEST],
     ],
@@ -105,7 +105,7 @@ describe('among 3,000 webhooks SQLite scans nothing', () => {
 
   it('for a page of them, whatever the filter', async () => {
     const books = await busyBooks();
-    const reader = new DeliveryReader(books.prisma, books.db);
+    const reader = new DeliveryReader(books);
     const range = { from: new Date(100), to: new Date(2_000) };
     const position = { createdAt: new Date(1_500), sequence: 1_500 };
     for (const own of [

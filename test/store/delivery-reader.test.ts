@@ -35,7 +35,7 @@ async function filledBooks(): Promise<{ books: Books; rows: Row[]; reader: Deliv
   await books.writer.submit((transaction) => {
     for (const row of rows) transaction.insert('WebhookDelivery', { ...row, id: randomUUID(), body: '{}' });
   });
-  return { books, rows, reader: new DeliveryReader(books.prisma, books.db) };
+  return { books, rows, reader: new DeliveryReader(books) };
 }
 
 /** All pages, one after another. */
@@ -112,7 +112,7 @@ describe('a webhook in the list', () => {
   it('is found by the session’s id at CXone, together with the request or not', async () => {
     const books = await openBooks();
     const sessions = [await openSession(books), await openSession(books)];
-    const reader = new DeliveryReader(books.prisma, books.db);
+    const reader = new DeliveryReader(books);
     const requestsOf = (filter: DeliveryFilter) => reader.page(filter, 10, null).rows.map(({ requestId }) => requestId);
     const [{ sessionId }, requestId] = [sessions[0]!.closed.session!, sessions[0]!.attempt.requestId];
     expect(requestsOf({ sessionId })).toEqual([requestId]);
@@ -124,7 +124,7 @@ describe('a webhook in the list', () => {
   it('says how it stands, and has its tries in order', async () => {
     const books = await openBooks();
     const heard = hearIn(books);
-    const reader = new DeliveryReader(books.prisma, books.db);
+    const reader = new DeliveryReader(books);
     const told = [await tell(books), await tell(books)];
     const retriesAt = new Date(Date.now() + 60_000);
     await books.outbox.record(heard[0]!, retryAt(new Date(0)));
@@ -161,7 +161,7 @@ describe('a webhook in the list', () => {
   it('is told with how the endpoint does', async () => {
     const books = await openBooks();
     const heard = hearIn(books);
-    const reader = new DeliveryReader(books.prisma, books.db);
+    const reader = new DeliveryReader(books);
     const well = { status: 'ACTIVE', failingSince: null, disabledAt: null, disabledReason: null };
     expect(await reader.endpoint()).toEqual(well);
     await tell(books);

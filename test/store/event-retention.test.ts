@@ -12,7 +12,7 @@ const RETENTION_MS = 30 * DAY_MS;
 async function withEvents(...ages: number[]) {
   const books = await openBooks();
   await append(books, ...ages);
-  return { books, reader: new EventReader(books.prisma), expiry: expiryOf(books) };
+  return { books, reader: new EventReader(books), expiry: expiryOf(books) };
 }
 
 const append = (books: Books, ...ages: number[]) =>
@@ -152,7 +152,9 @@ describe('a cursor', () => {
               },
             },
     });
-    await expect(new EventReader(racing).eventsAfter(1, {}, 10)).rejects.toThrow(CursorExpiredError);
+    await expect(new EventReader({ ...books, prisma: racing }).eventsAfter(1, {}, 10)).rejects.toThrow(
+      CursorExpiredError,
+    );
   });
 
   it('is still good in a log that has lost all its events', async () => {
@@ -184,7 +186,11 @@ it('a page from the oldest event has no hole where events vanish between the que
             },
           },
   });
-  const page = await new EventReader(racing).eventsAfter(null, { types: ['SESSION_REQUESTED', 'SESSION_FAILED'] }, 10);
+  const page = await new EventReader({ ...books, prisma: racing }).eventsAfter(
+    null,
+    { types: ['SESSION_REQUESTED', 'SESSION_FAILED'] },
+    10,
+  );
 
   expect(page.map(({ sequence }) => sequence)).toEqual([5, 6]);
 });

@@ -4,7 +4,7 @@ import { AttemptError } from '../../src/errors.js';
 import type { Outcome } from '../../src/guest-session/ports.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { sessionExpiry } from '../../src/store/expiry.js';
-import { attemptFor, commitsInWal, openBooks, openSession, success } from './ledger.js';
+import { actor, attemptFor, commitsInWal, openBooks, openSession, success } from './ledger.js';
 
 const ago = (ms: number) => success(new Date(Date.now() - ms));
 
@@ -42,7 +42,7 @@ describe('the expiry of sessions', () => {
     expect(books.outside.all(`SELECT * FROM "AuditEntry" WHERE "kind" = 'SESSION_EXPIRED'`)).toMatchObject([
       { requestId: over.attempt.requestId, status: 'SUCCESS', actor: 'expiry-sweep' },
     ]);
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 3 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 3 });
   });
 
   it('goes in batches, the longest overdue first, one commit each, and expires nothing twice', async () => {
@@ -78,7 +78,7 @@ describe('the expiry of sessions', () => {
   it('leaves alone what was ended before its time, and what is not live yet', async () => {
     const books = await openBooks();
     const ended = await openSession(books, undefined, ago(1_000));
-    await books.sessions.end(ended.attempt.requestId, { actor: 'x', reason: null, endedUpstream: true });
+    await books.sessions.end(ended.attempt.requestId, { actor: actor('x'), reason: null, endedUpstream: true });
     const unknown: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
     await openSession(books, undefined, unknown);
     books.db.exec(`UPDATE "GuestSession" SET "expiresAt" = 1`);
@@ -99,7 +99,7 @@ describe('the expiry of sessions', () => {
     expect(books.count('GuestSession', `"status" = 'EXPIRED'`)).toBe(0);
     books.db.exec('DROP TRIGGER "full"');
     expect(await expiry.expireDue(10)).toBe(3);
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 6 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 6 });
   });
 
   it('commits nothing when nothing is over', async () => {

@@ -5,6 +5,7 @@ import { Attempt } from '../../src/guest-session/attempt.js';
 import { Deadline } from '../../src/guest-session/deadline.js';
 import type { Outcome, UpstreamSession, ValidRequest } from '../../src/guest-session/ports.js';
 import { keyExpiry } from '../../src/store/expiry.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import { type IntentLedgerSettings, SqliteIntentLedger } from '../../src/store/intent-ledger.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
@@ -12,7 +13,8 @@ import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
 import { eventually } from '../support/eventually.js';
-import { attemptFor, type Books, openBooks, success } from './ledger.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
+import { actor, attemptFor, type Books, openBooks, success, TESTER } from './ledger.js';
 
 // The books of `openBooks` encrypt with this key.
 const CIPHER = new TokenCipher(Buffer.alloc(32, 7));
@@ -20,8 +22,9 @@ const HOUR_MS = 3_600_000;
 
 /** The keys as one process sees them. */
 function intentsOf(books: Books, settings: Partial<IntentLedgerSettings> = {}): SqliteIntentLedger {
-  return new SqliteIntentLedger(books.writer, new SessionReader(books.prisma), CIPHER, {
+  return new SqliteIntentLedger(books.writer, new SessionReader(books), CIPHER, {
     instanceId: 'this process',
+    blindKey: (key) => books.vault.blind('idempotency key', key),
     isAlone: true,
     ttlMs: HOUR_MS,
     unwritten: () => [],
@@ -33,7 +36,7 @@ function intentsOf(books: Books, settings: Partial<IntentLedgerSettings> = {}): 
 /** The keys as another process on the same file sees them: with a connection and a writer of its own. */
 function intentsElsewhere(books: Books, settings: Partial<IntentLedgerSettings> = {}): SqliteIntentLedger {
   const db = new SqliteConnection(books.path);
-  const writer = new LedgerWriter(db, new MinuteCounter(), []);
+  const writer = new LedgerWriter(db, GuestVault.open(db, MASTER_KEYS), new MinuteCounter(), []);
   onTestFinished(async () => {
     await writer[Symbol.asyncDispose]();
     db.close();
@@ -46,7 +49,7 @@ const GUEST = randomUUID();
 /** An attempt of one intent: every one of them asks for the same, unless it is told otherwise. */
 function attemptAt(key: string, input: object = {}, callerName = 'tester') {
   const { attempt: shape, request } = attemptFor(GUEST, { idempotencyKey: key, ...input });
-  const attempt = new Attempt({ name: callerName }, 15_000);
+  const attempt = new Attempt(actor(callerName), 15_000);
   Object.assign(attempt, { request: shape.request, risk: shape.risk });
   return { attempt, request };
 }
@@ -87,8 +90,9 @@ const upstream = (requestId: string, clientToken: string | null): UpstreamSessio
   namesGuest: true,
 });
 
+const blindKey = (books: Books, key: string): string => books.vault.blind('idempotency key', key);
 const keyRow = (books: Books, key: string) =>
-  books.outside.get<Record<string, unknown>>('SELECT * FROM "IdempotencyKey" WHERE "key" = ?', key);
+  books.outside.get<Record<string, unknown>>('SELECT * FROM "IdempotencyKey" WHERE "key" = ?', blindKey(books, key));
 
 describe('an idempotency key', () => {
   it('goes to the first attempt that asks, and the next are told who has it', async () => {
@@ -301,7 +305,7 @@ describe('what a key stands for', () => {
     const intents = intentsOf(books);
     const key = randomUUID();
     const { attempt: first } = await conclude(books, intents, key, success());
-    await books.sessions.end(first.requestId, { actor: 'tester', reason: null, endedUpstream: true });
+    await books.sessions.end(first.requestId, { actor: TESTER, reason: null, endedUpstream: true });
 
     expect(keyRow(books, key)).toMatchObject({ state: 'SUCCEEDED', clientToken: null });
     const { attempt, request } = attemptAt(key);
@@ -329,7 +333,7 @@ describe('what a key stands for', () => {
     second.attempt.holdsKey = true;
     await closeAs(books, second.attempt, second.request, lost(), { reserves: false });
 
-    await books.sessions.end(first.requestId, { actor: 'tester', reason: null, endedUpstream: true });
+    await books.sessions.end(first.requestId, { actor: TESTER, reason: null, endedUpstream: true });
     await conclude(books, intents, key, success());
   });
 
@@ -563,10 +567,9 @@ describe('a key whose time is over', () => {
     await conclude(books, intentsOf(books), 'live', refusal(new AttemptError('CXONE_UNAVAILABLE')));
     const abandoned = attemptAt('abandoned');
     await intentsOf(books, { ttlMs: -9_000 }).recognise(abandoned.attempt, abandoned.request);
-    books.db.run(`UPDATE "IdempotencyKey" SET "leaseUntil" = 0 WHERE "key" = 'abandoned'`);
+    books.db.run('UPDATE "IdempotencyKey" SET "leaseUntil" = 0 WHERE "key" = ?', blindKey(books, 'abandoned'));
     const expiry = keyExpiry(books.writer, books.db);
-    const left = () =>
-      books.outside.all<{ key: string }>('SELECT "key" FROM "IdempotencyKey" ORDER BY "key"').map(({ key }) => key);
+    const left = () => ['1', '2', '3', '4', '5', 'abandoned', 'live'].filter((key) => keyRow(books, key) !== undefined);
 
     expect(await expiry.expireDue(3)).toBe(3);
     expect(left()).toEqual(['1', '2', '3', 'live']);

@@ -1,10 +1,12 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AuditReader } from '../../src/store/audit-reader.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from '../support/eventually.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 import { type Books, commitsInWal, openBooks, someAudit, someEvent } from './ledger.js';
 
 const append = (transaction: LedgerTransaction): number => {
@@ -28,7 +30,7 @@ const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
 async function expectUnbroken(books: Books, n: number): Promise<void> {
   expect(sequencesOf(books, 'SessionEvent')).toEqual(upTo(n));
   expect(sequencesOf(books, 'AuditEntry')).toEqual(upTo(n));
-  expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: n });
+  expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: n });
 }
 
 describe('a group commit', () => {
@@ -248,7 +250,7 @@ it('a writer goes on where the one before it on the same file ended', async () =
   const books = await openBooks();
   await Promise.all(upTo(5).map(() => books.writer.submit(append)));
   await books.writer[Symbol.asyncDispose]();
-  const next = new LedgerWriter(books.db, new MinuteCounter(), []);
+  const next = new LedgerWriter(books.db, books.vault, new MinuteCounter(), []);
   expect(next.eventSequence).toBe(5);
   expect(await next.submit(append)).toBe(6);
   await expectUnbroken(books, 6);
@@ -259,7 +261,11 @@ describe('two writers on one file, as two processes have them', () => {
     const books = await openBooks();
     const db = new SqliteConnection(books.path);
     onTestFinished(() => db.close());
-    return { books, first: books.writer, second: new LedgerWriter(db, new MinuteCounter(), []) };
+    return {
+      books,
+      first: books.writer,
+      second: new LedgerWriter(db, GuestVault.open(db, MASTER_KEYS), new MinuteCounter(), []),
+    };
   };
 
   it('append by turns to one unbroken log', async () => {

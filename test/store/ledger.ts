@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { PrismaClient } from '../../src/generated/prisma/client.js';
 import { Attempt } from '../../src/guest-session/attempt.js';
-import type { Outcome, ValidRequest } from '../../src/guest-session/ports.js';
+import type { Caller, Outcome, ValidRequest } from '../../src/guest-session/ports.js';
 import type { WebhookEventType } from '../../src/guest-session/session-event.js';
 import { validateRequest } from '../../src/guest-session/validate-request.js';
 import { SqliteAttemptLedger } from '../../src/store/attempt-ledger.js';
 import type { AuditContent } from '../../src/store/audit-chain.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import type { NewSessionEvent } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
@@ -19,14 +20,18 @@ import { SqliteSessionLedger } from '../../src/store/session-ledger.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
+import { MASTER_KEYS, OpenedConnection } from '../support/opened-connection.js';
 
 /** A ledger on a file of its own, and a second connection that sees what others see. */
 export interface Books extends AsyncDisposable {
   readonly path: string;
   readonly db: SqliteConnection;
+  /** The same. */
+  readonly reader: SqliteConnection;
+  readonly vault: GuestVault;
   readonly prisma: PrismaClient;
   readonly writer: LedgerWriter;
-  /** Reads, on a connection of its own, what is committed. */
+  /** Reads, on a connection of its own, what is committed; whole rows with what is sealed in them opened. */
   readonly outside: SqliteConnection;
   readonly outbox: Outbox;
   readonly attempts: SqliteAttemptLedger;
@@ -34,6 +39,11 @@ export interface Books extends AsyncDisposable {
   /** Rows of a table as others see them. */
   count(table: string, where?: string): number;
 }
+
+/** Who does what is done in tests. */
+export const actor = (name: string): Caller => ({ name, role: 'BACKEND', sourceAddress: null });
+
+export const TESTER = actor('tester');
 
 export const CAP = 5;
 /** Five days. */
@@ -55,20 +65,21 @@ export async function openBooks({
   webhookEvents = ['SESSION_INITIATED'] as readonly WebhookEventType[],
   now = () => new Date(),
 } = {}): Promise<Books> {
-  const database = await openDatabase(`file:${path}`);
+  const database = await openDatabase(`file:${path}`, () => MASTER_KEYS);
   const { prisma } = database;
   const db = new SqliteConnection(database.path);
-  const writer = new LedgerWriter(db, new MinuteCounter(), webhookEvents);
-  const outside = new SqliteConnection(path, { readOnly: true });
+  const vault = GuestVault.open(db, MASTER_KEYS);
+  const writer = new LedgerWriter(db, vault, new MinuteCounter(), webhookEvents);
+  const outside = new OpenedConnection(path);
   const outbox = new Outbox(writer, db, { url: 'http://127.0.0.1/crm', rules: RULES }, now);
   await outbox.meetEndpoint();
   const cipher = new TokenCipher(Buffer.alloc(32, 7));
-  const attempts = new SqliteAttemptLedger(writer, db, cipher, {
+  const attempts = new SqliteAttemptLedger(writer, { reader: db, vault }, cipher, {
     tellsCrm: webhookEvents.includes('SESSION_INITIATED'),
     maxConcurrentSessions,
     fingerprintKey: Buffer.alloc(32, 7),
   });
-  const sessions = new SqliteSessionLedger(writer, db, new SessionReader(prisma), cipher);
+  const sessions = new SqliteSessionLedger(writer, db, new SessionReader({ prisma, vault }), cipher);
   let closing: Promise<void> | undefined;
   const close = async () => {
     await writer[Symbol.asyncDispose]();
@@ -79,7 +90,9 @@ export async function openBooks({
   const books: Books = {
     path,
     db,
+    reader: db,
     prisma,
+    vault,
     writer,
     outside,
     outbox,
@@ -98,7 +111,7 @@ export async function openBooks({
 
 /** An attempt that has passed validation and scoring. */
 export function attemptFor(guestId: string = randomUUID(), input: object = {}) {
-  const attempt = new Attempt({ name: 'tester' }, 15_000);
+  const attempt = new Attempt(TESTER, 15_000);
   const request: ValidRequest = validateRequest(
     { guestId, deviceFingerprint: 'a device', crmId: 'crm-1', ...input },
     { defaultQueueId: 'queue' },
@@ -139,17 +152,16 @@ export const someEvent = (content: Partial<NewSessionEvent> = {}): NewSessionEve
 });
 
 /** An audit entry with nothing in particular to tell. */
-export const someAudit = (
-  content: Partial<AuditContent> = {},
-): Omit<AuditContent, 'sequence' | 'id' | 'timestamp'> & Partial<AuditContent> => ({
+export const someAudit = (content: Partial<AuditContent> = {}): AuditContent => ({
   requestId: randomUUID(),
   kind: 'SESSION_INITIATION',
   status: 'SUCCESS',
   reason: null,
   errorCode: null,
   guestId: null,
+  crmId: null,
   sessionId: null,
-  actor: 'tester',
+  actor: TESTER,
   durationMs: null,
   fraudScore: null,
   attempts: null,

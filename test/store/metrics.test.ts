@@ -152,7 +152,7 @@ describe('the minutes in the books', () => {
     const { books, count, metrics } = await openMetrics();
     await count(attemptAt(NOON, 10));
     await books.writer[Symbol.asyncDispose]();
-    const next = new LedgerWriter(books.db, new MinuteCounter(), []);
+    const next = new LedgerWriter(books.db, books.vault, new MinuteCounter(), []);
     await next.submit((transaction) => transaction.measurements.push(attemptAt(NOON + 59_999, 20)));
     const [slice] = await metrics.slices(...between(NOON, NOON + 1), MINUTE_MS);
     expect(slice?.counts).toEqual(countsOf([attemptAt(NOON, 10), attemptAt(NOON, 20)]));

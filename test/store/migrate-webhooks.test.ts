@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { applyMigrations } from '../../src/store/migrate.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { DELIVERED, deliveriesIn, hearIn, tell } from './deliveries.js';
-import { openBooks } from './ledger.js';
+import { openBooks, TESTER } from './ledger.js';
 
 const OURS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 const BEFORE = ['20261122150000_init', '20261122150001_append_only', '20261122185655_idempotency'];
@@ -120,6 +120,6 @@ it('webhooks of a version that sent one for each session come through with their
   ]);
   for (const delivery of due) expect(await books.outbox.record(delivery, DELIVERED)).not.toBeNull();
   expect(heard.map(({ id }) => id)).toEqual([later.id]);
-  expect(await books.outbox.replay('SESSION_INITIATED dead', 'tester')).toBe(true);
+  expect(await books.outbox.replay('SESSION_INITIATED dead', TESTER)).toBe(true);
   expect((await books.outbox.claimDue(10)).map(({ attempts }) => attempts)).toEqual([10]);
 });

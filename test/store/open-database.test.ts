@@ -19,6 +19,7 @@ import { assertAppendOnly } from '../../src/store/append-only.js';
 import { applyMigrations } from '../../src/store/migrate.js';
 import { type OpenedDatabase, openDatabase } from '../../src/store/open-database.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 import { closeWithWriter, writerOf } from './writer-of.js';
 
 const BUILT = new URL('../../dist/store/open-database.js', import.meta.url).href;
@@ -39,7 +40,7 @@ afterEach(async () => {
 });
 
 async function open(url = `file:${path}`): Promise<OpenedDatabase> {
-  const database = await openDatabase(url);
+  const database = await openDatabase(url, () => MASTER_KEYS);
   opened.push(database);
   return database;
 }
@@ -56,7 +57,7 @@ async function refusal(url = `file:${path}`): Promise<string> {
 
 /** Another server on the same file, once it has it open. */
 async function startOther(): Promise<ChildProcess> {
-  const program = `import { openDatabase } from '${BUILT}'; await openDatabase(process.argv[1]); console.log('open'); setInterval(() => {}, 1e6);`;
+  const program = `import { openDatabase } from '${BUILT}'; await openDatabase(process.argv[1], () => [Buffer.alloc(32, 7)]); console.log('open'); setInterval(() => {}, 1e6);`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program, `file:${path}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -75,6 +76,7 @@ describe('a database that opens', () => {
       '20261122185655_idempotency',
       '20261122221832_webhooks',
       '20261122235736_audit_checkpoints',
+      '20261123011124_guest_keys',
     ]);
     expect(database.path).toBe(path);
     expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
@@ -101,7 +103,7 @@ describe('a database that opens', () => {
 
   it('may be an empty file', async () => {
     writeFileSync(path, '');
-    expect((await open()).appliedMigrations).toHaveLength(5);
+    expect((await open()).appliedMigrations).toHaveLength(6);
   });
 });
 

@@ -204,7 +204,7 @@ describe('a try', () => {
       delivered: 1,
       dead: 0,
     });
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 2 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 2 });
   });
 
   it('that was the last leaves the delivery dead and the session’s sync failed', async () => {

@@ -8,8 +8,9 @@ import { EventReader } from '../../src/store/event-reader.js';
 import type { LedgerTransaction } from '../../src/store/ledger-transaction.js';
 import type { Page } from '../../src/store/page.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
+import { sealSession } from '../../src/store/sealed-rows.js';
 import { type SessionFilter, SessionReader } from '../../src/store/session-reader.js';
-import { type Books, openBooks, someAudit, someEvent } from './ledger.js';
+import { type Books, openBooks, someEvent } from './ledger.js';
 
 const NOON = new Date('2026-11-22T12:00:00Z').getTime();
 const GUESTS = ['guest-a', 'guest-b', 'guest-c'];
@@ -36,12 +37,20 @@ const SESSIONS = Array.from({ length: 200 }, (_, i) => ({
 
 type Session = (typeof SESSIONS)[number];
 
+function insertSession(transaction: LedgerTransaction, session: Session, sessionId: string | null = null): void {
+  const { id, guestId, crmId } = session;
+  transaction.insert('GuestSession', {
+    ...session,
+    ...sealSession(transaction.vault, id, { guestId, crmId, sessionId }),
+  });
+}
+
 async function withSessions(): Promise<SessionReader> {
   const books = await openBooks();
   await books.writer.submit((transaction) => {
-    for (const session of SESSIONS) transaction.insert('GuestSession', session);
+    for (const session of SESSIONS) insertSession(transaction, session);
   });
-  return new SessionReader(books.prisma);
+  return new SessionReader(books);
 }
 
 /** Walks a list to its end. */
@@ -117,10 +126,10 @@ describe('paging through sessions', () => {
 
   it('is not upset by sessions that are opened meanwhile', async () => {
     const books = await openBooks();
-    const reader = new SessionReader(books.prisma);
+    const reader = new SessionReader(books);
     const insert = (rows: readonly Session[]) =>
       books.writer.submit((transaction) => {
-        for (const session of rows) transaction.insert('GuestSession', session);
+        for (const session of rows) insertSession(transaction, session);
       });
     await insert(SESSIONS.slice(0, 50));
     const rows = await walk(
@@ -143,11 +152,11 @@ describe('paging through sessions', () => {
 describe('finding sessions', () => {
   it('works by our id, by CXone’s, and by many of ours', async () => {
     const books = await openBooks();
-    const reader = new SessionReader(books.prisma);
+    const reader = new SessionReader(books);
     const [one, two] = SESSIONS;
     await books.writer.submit((transaction) => {
-      transaction.insert('GuestSession', { ...one!, sessionId: 'cxs-1' });
-      transaction.insert('GuestSession', { ...two!, sessionId: 'cxs-2' });
+      insertSession(transaction, one!, 'cxs-1');
+      insertSession(transaction, two!, 'cxs-2');
     });
     expect(await reader.byId(two!.id)).toMatchObject({ id: two!.id, sessionId: 'cxs-2', createdAt: two!.createdAt });
     expect(await reader.bySessionId('cxs-1')).toMatchObject({ id: one!.id });
@@ -167,17 +176,16 @@ describe('finding sessions', () => {
       insert('EXPIRED', new Date(Date.now() + 60_000));
       insert('ACTIVE', null);
     });
-    expect(await new SessionReader(books.prisma).countActive()).toBe(1);
+    expect(await new SessionReader(books).countActive()).toBe(1);
   });
 });
 
 const ENTRIES = Array.from({ length: 150 }, (_, i) => ({
-  ...someAudit({
-    guestId: i % 4 === 0 ? null : pick(GUESTS, i),
-    requestId: `request-${i % 10}`,
-    status: pick(['SUCCESS', 'REJECTED', 'FAILED'] as const, i),
-    kind: pick(['SESSION_INITIATION', 'CRM_SYNC'] as const, i >> 1),
-  }),
+  guestId: i % 4 === 0 ? null : pick(GUESTS, i),
+  requestId: `request-${i % 10}`,
+  status: pick(['SUCCESS', 'REJECTED', 'FAILED'] as const, i),
+  kind: pick(['SESSION_INITIATION', 'CRM_SYNC'] as const, i >> 1),
+  actor: 'tester',
   sequence: i + 1,
   id: randomUUID(),
   // The clock was set back in the middle.
@@ -185,6 +193,19 @@ const ENTRIES = Array.from({ length: 150 }, (_, i) => ({
   previousHash: '',
   hash: `hash-${i}`,
 }));
+
+type Entry = (typeof ENTRIES)[number];
+
+/** The first of them are from before personal data was sealed. */
+function insertEntry(transaction: LedgerTransaction, entry: Entry): void {
+  const { id, guestId } = entry;
+  const key = guestId === null || entry.sequence < 60 ? null : transaction.vault.keyFor(guestId);
+  if (!key) transaction.insert('AuditEntry', entry);
+  else {
+    const personal = key.sealPersonal({ guestId: guestId ?? '' }, `audit:${id}`);
+    transaction.insert('AuditEntry', { ...entry, version: 2, guestId: key.name, personal });
+  }
+}
 
 const AUDIT_FILTERS: [string, AuditFilter][] = [
   ['all', {}],
@@ -204,9 +225,9 @@ describe('paging through the audit trail', () => {
   it.each(AUDIT_FILTERS)('gives %s exactly once, newest first, though most share their time', async (_, filter) => {
     const books = await openBooks();
     await books.writer.submit((transaction: LedgerTransaction) => {
-      for (const entry of ENTRIES) transaction.insert('AuditEntry', entry);
+      for (const entry of ENTRIES) insertEntry(transaction, entry);
     });
-    const reader = new AuditReader(books.prisma);
+    const reader = new AuditReader(books);
     const expected = ENTRIES.filter(
       (entry) =>
         (filter.guestId == null || entry.guestId === filter.guestId) &&
@@ -228,9 +249,9 @@ describe('paging through the audit trail', () => {
   it('finds the entries of many attempts in the order in which they were written', async () => {
     const books = await openBooks();
     await books.writer.submit((transaction) => {
-      for (const entry of ENTRIES) transaction.insert('AuditEntry', entry);
+      for (const entry of ENTRIES) insertEntry(transaction, entry);
     });
-    const rows = await new AuditReader(books.prisma).byRequestIds(['request-7', 'request-2', 'none']);
+    const rows = await new AuditReader(books).byRequestIds(['request-7', 'request-2', 'none']);
     const expected = ENTRIES.filter(({ requestId }) => ['request-7', 'request-2'].includes(requestId));
     expect(rows.map(({ sequence }) => sequence)).toEqual(expected.map(({ sequence }) => sequence));
   });
@@ -265,7 +286,7 @@ describe('paging through the lifecycle log', () => {
     ['none where no type is wanted', { types: [] }],
   ] as const)('gives %s exactly once, oldest first', async (_, filter) => {
     const books = await withEvents();
-    const reader = new EventReader(books.prisma);
+    const reader = new EventReader(books);
     const { types, guestId } = filter as { types?: readonly string[]; guestId?: string };
     const expected = books.outside
       .all<{ sequence: number; type: string; guestId: string | null }>(
@@ -306,7 +327,7 @@ describe('paging through the lifecycle log', () => {
     }
     const prisma = new PrismaClient({ adapter: new Contended(books.path) });
     onTestFinished(() => prisma.$disconnect());
-    const reader = new EventReader(prisma);
+    const reader = new EventReader({ ...books, prisma });
     for (let after = 0; after < 60; ) {
       const found = (await reader.eventsAfter(after, { types: TYPES }, 1_000)).map(({ sequence }) => sequence);
       expect(found).toEqual(found.map((_, i) => after + 1 + i));
@@ -316,7 +337,7 @@ describe('paging through the lifecycle log', () => {
 
   it('finds the events of many attempts in the order in which they happened', async () => {
     const books = await withEvents();
-    const rows = await new EventReader(books.prisma).byRequestIds(['request-5', 'request-1']);
+    const rows = await new EventReader(books).byRequestIds(['request-5', 'request-1']);
     expect(rows).toHaveLength(40);
     expect(rows.map(({ sequence }) => sequence)).toEqual(rows.map(({ sequence }) => sequence).sort((a, b) => a - b));
   });

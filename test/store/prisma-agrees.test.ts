@@ -6,11 +6,12 @@ import { expect, onTestFinished, test } from 'vitest';
 import { diagnoseDatabase } from '../../scripts/make-migration.mjs';
 import { openDatabase } from '../../src/store/open-database.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 
 async function migrated(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'prisma-agrees-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  const database = await openDatabase(`file:${join(directory, 'test.db')}`);
+  const database = await openDatabase(`file:${join(directory, 'test.db')}`, () => MASTER_KEYS);
   await database.close();
   return database.path;
 }
@@ -38,7 +39,7 @@ test('it tells an older database from one that is up to date, and the server bri
   for (const name of triggers) change(path, `DROP TRIGGER "${name}"`);
   expect((await diagnoseDatabase(path)).history).not.toBeNull();
 
-  await (await openDatabase(`file:${path}`)).close();
+  await (await openDatabase(`file:${path}`, () => MASTER_KEYS)).close();
 
   expect((await diagnoseDatabase(path)).history).toBeNull();
 });
@@ -46,7 +47,7 @@ test('it tells an older database from one that is up to date, and the server bri
 test('it finds a migration that was edited after it was applied', async () => {
   const path = await migrated();
   change(path, `UPDATE "_prisma_migrations" SET "checksum" = '${'0'.repeat(64)}'`);
-  expect((await diagnoseDatabase(path)).editedMigrationNames).toHaveLength(5);
+  expect((await diagnoseDatabase(path)).editedMigrationNames).toHaveLength(6);
 });
 
 function readTriggers(path: string): string[] {

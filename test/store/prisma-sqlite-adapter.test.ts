@@ -6,6 +6,7 @@ import { PrismaClient } from '../../src/generated/prisma/client.js';
 import { type OpenedDatabase, openDatabase } from '../../src/store/open-database.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
 import type { SqlValue } from '../../src/store/sql-values.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 import { closeWithWriter, writerOf } from './writer-of.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'adapter-'));
@@ -47,7 +48,7 @@ const entry = {
 };
 
 beforeAll(async () => {
-  database = await openDatabase(`file:${join(directory, 'test.db')}`);
+  database = await openDatabase(`file:${join(directory, 'test.db')}`, () => MASTER_KEYS);
 });
 beforeEach(() => {
   writerOf(database).exec('DELETE FROM "GuestSession"; DELETE FROM "WebhookDelivery"; DELETE FROM "MetricBucket"');

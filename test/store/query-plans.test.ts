@@ -11,7 +11,7 @@ import { MetricsReader } from '../../src/store/metrics-reader.js';
 import { PrismaSqliteReader } from '../../src/store/prisma-sqlite-adapter.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
-import { attemptFor, type Books, openBooks, openSession, someAudit, someEvent } from './ledger.js';
+import { attemptFor, type Books, openBooks, openSession, someAudit, someEvent, TESTER } from './ledger.js';
 import { plansOf, type QueryPlan } from './plans.js';
 
 /** A reader whose SQL is heard, as Prisma has it. */
@@ -107,12 +107,13 @@ describe.each([
   const ready = async () => {
     const books = await openBooks();
     await prepare(books);
+    books.vault.keyFor('g');
     return { books, ...(await listen(books)) };
   };
 
   it('for a page of sessions, whatever the filter', async () => {
-    const { reader, prisma } = await ready();
-    const sessions = new SessionReader(prisma);
+    const { reader, prisma, books } = await ready();
+    const sessions = new SessionReader({ ...books, prisma });
     const filters = subsets<object>({ guestId: 'g' }, { crmId: 'c' }, { status: 'ACTIVE' }, RANGE);
     for (const filter of filters) {
       for (const after of [null, randomUUID()]) {
@@ -123,8 +124,8 @@ describe.each([
   });
 
   it('for a page of audit entries, whatever the filter', async () => {
-    const { reader, prisma } = await ready();
-    const audits = new AuditReader(prisma);
+    const { reader, prisma, books } = await ready();
+    const audits = new AuditReader({ ...books, prisma });
     const filters = subsets<object>(
       { guestId: 'g' },
       { requestId: 'r' },
@@ -141,8 +142,8 @@ describe.each([
   });
 
   it('for a page of events, whatever the filter', async () => {
-    const { reader, prisma } = await ready();
-    const events = new EventReader(prisma);
+    const { reader, prisma, books } = await ready();
+    const events = new EventReader({ ...books, prisma });
     for (const filter of subsets<object>({ guestId: 'g' }, { types: ['SESSION_INITIATED', 'SESSION_EXPIRED'] })) {
       await events.eventsAfter(7, filter, 100);
       await expectIndexed(reader, filter, columnsOf(filter));
@@ -150,8 +151,8 @@ describe.each([
   });
 
   it('for one session, the counts, the metrics and the chain', async () => {
-    const { reader, prisma } = await ready();
-    const sessions = new SessionReader(prisma);
+    const { reader, prisma, books } = await ready();
+    const sessions = new SessionReader({ ...books, prisma });
     const metrics = new MetricsReader(prisma);
     const searches: [() => Promise<unknown>, string][] = [
       [() => sessions.byId('id'), '(id=?)'],
@@ -160,9 +161,9 @@ describe.each([
       [() => sessions.countActive(), '(status=? AND expiresAt>?)'],
       [() => metrics.slices(RANGE.from, RANGE.to, 60_000), '(minute>? AND minute<?)'],
       [() => metrics.pendingDeliveries(), '(eventType=? AND status=?)'],
-      [() => new AuditReader(prisma).verify(2, 9), '(rowid'],
-      [() => new EventReader(prisma).byRequestIds(['a', 'b']), '(requestId=?)'],
-      [() => new AuditReader(prisma).byRequestIds(['a', 'b']), '(requestId=?)'],
+      [() => new AuditReader({ ...books, prisma }).verify(2, 9), '(rowid'],
+      [() => new EventReader({ ...books, prisma }).byRequestIds(['a', 'b']), '(requestId=?)'],
+      [() => new AuditReader({ ...books, prisma }).byRequestIds(['a', 'b']), '(requestId=?)'],
     ];
     for (const [search, condition] of searches) {
       await search();
@@ -209,9 +210,9 @@ describe('among 2,000 sessions and as many idempotency keys', () => {
   /** Sessions and keys of all states, some of them due. */
   async function busyBooks() {
     const books = await openBooks();
-    const { prisma } = books;
-    const intents = new SqliteIntentLedger(books.writer, new SessionReader(prisma), new TokenCipher(Buffer.alloc(32)), {
+    const intents = new SqliteIntentLedger(books.writer, new SessionReader(books), new TokenCipher(Buffer.alloc(32)), {
       instanceId: 'test',
+      blindKey: (key) => books.vault.blind('idempotency key', key),
       isAlone: true,
       ttlMs: 3_600_000,
       unwritten: () => [],
@@ -299,7 +300,7 @@ describe('among 2,000 sessions and as many idempotency keys', () => {
         await books.sessions.postpone(other);
         await books.sessions.recordSurplus(other.id, ['cxs-late']);
         const { attempt } = await openSession(books);
-        await books.sessions.end(attempt.requestId, { actor: 'tester', reason: null, endedUpstream: true });
+        await books.sessions.end(attempt.requestId, { actor: TESTER, reason: null, endedUpstream: true });
       },
       ['sqlite_autoindex_GuestSession_1 (id=?)'],
     ],

@@ -7,7 +7,7 @@ import { AuditReader } from '../../src/store/audit-reader.js';
 import { SqliteIntentLedger } from '../../src/store/intent-ledger.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
-import { attemptFor, type Books, commitsInWal, openBooks, openSession, success } from './ledger.js';
+import { actor, attemptFor, type Books, commitsInWal, openBooks, openSession, success } from './ledger.js';
 
 const HOUR_MS = 3_600_000;
 const UNKNOWN: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
@@ -129,7 +129,7 @@ describe('an attempt that was interrupted', () => {
     ]);
     expect(held(books, attempt)).toEqual([{ requestId: attempt.id, sessionId }]);
     await expect(openSession(books, attempt.guestId)).rejects.toMatchObject({ code: 'CAPACITY_EXCEEDED' });
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 2 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 2 });
   });
 
   it('and has none has failed, and its place is free', async () => {
@@ -198,7 +198,7 @@ describe('an attempt that was interrupted', () => {
     expect([rowOf(books, attempt.id), auditsOf(books, attempt.id)]).toEqual([row, []]);
     books.db.exec('DROP TRIGGER "full"');
     expect((await books.sessions.reconcile(attempt, found())).session.status).toBe('ACTIVE');
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: 2 });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 2 });
   });
 });
 
@@ -331,10 +331,11 @@ describe('the idempotency key of an attempt that is settled', () => {
     const books = await openBooks();
     const intents = new SqliteIntentLedger(
       books.writer,
-      new SessionReader(books.prisma),
+      new SessionReader(books),
       new TokenCipher(Buffer.alloc(32, 7)),
       {
         instanceId: 'test',
+        blindKey: (key) => books.vault.blind('idempotency key', key),
         isAlone: true,
         ttlMs: HOUR_MS,
         unwritten: () => [],
@@ -372,7 +373,7 @@ describe('the idempotency key of an attempt that is settled', () => {
         outcome: { status: 'SUCCESS', created: { sessionId, clientToken: 'ctk-found' } },
       },
     });
-    expect(books.outside.all('SELECT "requestId", "status", "body" FROM "WebhookDelivery"')).toEqual([
+    expect(books.outside.all('SELECT * FROM "WebhookDelivery"')).toMatchObject([
       { requestId: attempt.id, status: 'PENDING', body: expect.stringContaining(sessionId) },
     ]);
     expect(JSON.stringify(books.outside.all('SELECT * FROM "IdempotencyKey"'))).not.toContain('ctk-found');
@@ -384,7 +385,7 @@ describe('the idempotency key of an attempt that is settled', () => {
     expect(books.count('WebhookDelivery')).toBe(0);
     expect(await askAgain()).toMatchObject({ is: 'UNSETTLED', earlier: { id: attempt.id, status: 'ACTIVE' } });
 
-    await books.sessions.end(attempt.id, { actor: 'retry', reason: null, endedUpstream: true });
+    await books.sessions.end(attempt.id, { actor: actor('retry'), reason: null, endedUpstream: true });
     const { unsettledRequestId } = books.outside.get<{ unsettledRequestId: string }>('SELECT * FROM "IdempotencyKey"')!;
     expect(unsettledRequestId).toBeNull();
   });
@@ -409,7 +410,7 @@ describe('the idempotency key of an attempt that is settled', () => {
   it.each(['end', 'expiry'])('keeps the session and loses the token with its %s', async (how) => {
     const { books, attempt, askAgain } = await interrupted();
     await books.sessions.reconcile(attempt, found({ clientToken: 'ctk', expiresAt: new Date(Date.now() - 1) }));
-    if (how === 'end') await books.sessions.end(attempt.id, { actor: 'x', reason: null, endedUpstream: true });
+    if (how === 'end') await books.sessions.end(attempt.id, { actor: actor('x'), reason: null, endedUpstream: true });
     else await books.writer.execute('expireSessions', { limit: 10 });
     expect(await askAgain()).toMatchObject({
       is: 'REPLAY',
@@ -428,7 +429,11 @@ describe('ending a session', () => {
     const session = await recordOf(books, attempt.requestId);
     const before = commitsInWal(books.path);
 
-    const ended = await books.sessions.end(session.id, { actor: 'an agent', reason: 'good-bye', endedUpstream: false });
+    const ended = await books.sessions.end(session.id, {
+      actor: actor('an agent'),
+      reason: 'good-bye',
+      endedUpstream: false,
+    });
 
     expect(commitsInWal(books.path)).toBe(before + 1);
     expect(ended).toMatchObject({ id: session.id, status: 'ENDED', endedUpstream: false, endedAt: expect.any(Date) });
@@ -458,8 +463,8 @@ describe('ending a session', () => {
     const { attempt } = await openSession(books);
     const id = attempt.requestId;
     const ends = await Promise.all(
-      ['one', 'two', 'three'].map((actor, i) =>
-        books.sessions.end(id, { actor, reason: null, endedUpstream: i === 0 }),
+      ['one', 'two', 'three'].map((name, i) =>
+        books.sessions.end(id, { actor: actor(name), reason: null, endedUpstream: i === 0 }),
       ),
     );
     expect(new Set(ends.map((end) => JSON.stringify(end)))).toHaveLength(1);
@@ -482,7 +487,7 @@ describe('ending a session', () => {
     ];
     const statuses = [];
     for (const id of ids)
-      statuses.push((await books.sessions.end(id, { actor: 'x', reason: null, endedUpstream: true })).status);
+      statuses.push((await books.sessions.end(id, { actor: actor('x'), reason: null, endedUpstream: true })).status);
     expect(statuses).toEqual(['EXPIRED', 'PENDING', 'UNKNOWN', 'FAILED']);
     expect(books.count('SessionEvent', `"type" = 'SESSION_ENDED'`)).toBe(0);
   });
@@ -494,7 +499,7 @@ describe('ending a session', () => {
       ['expire', 'end'],
     ] as const) {
       const { attempt } = await openSession(books, undefined, success(new Date(Date.now() - 1)));
-      const end = { id: attempt.requestId, actor: 'x', reason: null, endedUpstream: true };
+      const end = { id: attempt.requestId, actor: actor('x'), reason: null, endedUpstream: true };
       await Promise.all(
         order.map((what) =>
           what === 'end'

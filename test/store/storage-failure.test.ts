@@ -48,7 +48,7 @@ async function expectUnbroken(books: Books, n: number): Promise<void> {
     );
     expect(ends).toEqual({ first: 1, last: n, n });
   }
-  expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true, checked: n });
+  expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: n });
 }
 
 /** Lets the file grow no more. @returns what ends that */

@@ -7,13 +7,14 @@ import { openDatabase } from '../../src/store/open-database.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { ThreadedLedger } from '../../src/store/threaded-ledger.js';
 import { eventually } from '../support/eventually.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 
 async function startLedger() {
   const directory = mkdtempSync(join(tmpdir(), 'threaded-ledger-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const database = await openDatabase(`file:${join(directory, 'test.db')}`);
+  const database = await openDatabase(`file:${join(directory, 'test.db')}`, () => MASTER_KEYS);
   onTestFinished(() => database.close());
-  const ledger = await ThreadedLedger.start({ path: database.path, webhookEvents: [] });
+  const ledger = await ThreadedLedger.start({ path: database.path, masterKeys: MASTER_KEYS, webhookEvents: [] });
   onTestFinished(() => ledger[Symbol.asyncDispose]());
   return { ledger, path: database.path };
 }

@@ -16,7 +16,7 @@ async function tenEntries({ signers = [SIGNER, SIGNER] } = {}) {
   await books.writer.submit((transaction) => {
     for (let i = 0; i < 10; i++) transaction.appendAudit(someAudit());
   });
-  const audits = new AuditReader(books.prisma, SIGNER);
+  const audits = new AuditReader(books, SIGNER);
   const [first, second] = signers;
   await checkpoint(books, first!, 4);
   await checkpoint(books, second!, 8);
@@ -44,7 +44,7 @@ function tamper({ path }: Books, change: (db: SqliteConnection) => void): void {
 
 /** Changes an entry, and computes it and all that come after again. */
 async function rewriteFrom(books: Books, sequence: number): Promise<void> {
-  const entries = await new AuditReader(books.prisma).after(0, 100);
+  const entries = await new AuditReader(books).after(0, 100);
   tamper(books, (db) => {
     let previousHash = GENESIS_HASH;
     for (const entry of entries) {
@@ -188,7 +188,7 @@ describe('verifying the audit trail with its checkpoints', () => {
 
   it('has none to check where the server has no key', async () => {
     const { books } = await tenEntries();
-    const verification = await new AuditReader(books.prisma).verify();
+    const verification = await new AuditReader(books).verify();
     expect(verification).toMatchObject({ ok: true, checkpoints: 0, lastCheckpoint: null });
     expect(verification.reason).toContain(`2 of the key "${SIGNER.keyId}"`);
   });
@@ -199,13 +199,13 @@ describe('verifying the audit trail with its checkpoints', () => {
       for (let i = 0; i < 2_000; i++) transaction.appendAudit(someAudit());
     });
     for (const sequence of [1, 1_000, 1_001, 2_000]) await checkpoint(books, SIGNER, sequence);
-    const audits = new AuditReader(books.prisma, SIGNER);
+    const audits = new AuditReader(books, SIGNER);
     expect(await audits.verify()).toMatchObject({ ok: true, checked: 2_000, checkpoints: 4, lastCheckpoint: 2_000 });
   });
 
   it('is not misled by a trail that grows, and is signed, while it looks', async () => {
     const books = await openBooks();
-    const audits = new AuditReader(books.prisma, SIGNER);
+    const audits = new AuditReader(books, SIGNER);
     let isDone = false;
     const growing = (async () => {
       for (let sequence = 1; sequence <= 12; sequence++) {

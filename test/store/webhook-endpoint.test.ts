@@ -15,7 +15,7 @@ import {
   retryAt,
   tell,
 } from './deliveries.js';
-import { openBooks, openSession, RULES } from './ledger.js';
+import { actor, openBooks, openSession, RULES, TESTER } from './ledger.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -87,7 +87,7 @@ describe('an endpoint that takes nothing for five days', () => {
       disabledReason: reason,
     });
     expect(books.outbox.isEndpointDisabled).toBe(true);
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true });
   });
 
   it('is told of once where it passes several marks between two tries', async () => {
@@ -177,7 +177,7 @@ describe('an endpoint that is gone', () => {
     await books.outbox.record(gone, GONE);
     clock.advance(HOUR_MS);
     expect(await books.outbox.claimDue(10)).toEqual([]);
-    await books.outbox.resumeEndpoint('tester');
+    await books.outbox.resumeEndpoint(TESTER);
     expect((await books.outbox.claimDue(10)).map(({ id }) => id).sort()).toEqual([gone.id, waiting.id].sort());
   });
 
@@ -240,7 +240,7 @@ describe('what waits for a disabled endpoint', () => {
     );
     expect(books.count('AuditEntry') - audited).toBe(4);
     expect(books.count('GuestSession', `"crmSync" = 'FAILED'`)).toBe(2);
-    expect(await new AuditReader(books.prisma).verify()).toMatchObject({ ok: true });
+    expect(await new AuditReader(books).verify()).toMatchObject({ ok: true });
   });
 
   it('lives where the endpoint was resumed just before', async () => {
@@ -248,7 +248,7 @@ describe('what waits for a disabled endpoint', () => {
     await books.outbox.release(await claimed());
     await books.outbox.release(await claimed());
     // The worker goes on with its batch, and does not know yet.
-    const [revived, buried] = await Promise.all([books.outbox.resumeEndpoint('tester'), books.outbox.bury(10)]);
+    const [revived, buried] = await Promise.all([books.outbox.resumeEndpoint(TESTER), books.outbox.bury(10)]);
     expect([revived, buried]).toEqual([1, 0]);
     expect(deliveriesIn(books).map(({ status }) => status)).toEqual(['PENDING', 'PENDING', 'PENDING']);
   });
@@ -279,7 +279,7 @@ describe('resuming', () => {
     expect(books.count('GuestSession', `"crmSync" = 'FAILED'`)).toBe(1);
     clock.advance(HOUR_MS);
 
-    expect(await books.outbox.resumeEndpoint('ops-1')).toBe(3);
+    expect(await books.outbox.resumeEndpoint(actor('ops-1'))).toBe(3);
 
     expect(books.outbox.isEndpointDisabled).toBe(false);
     expect(deliveryOf(books, before).status).toBe('DEAD');
@@ -305,7 +305,7 @@ describe('resuming', () => {
     const { books, claimed } = await setUp();
     await books.outbox.record(await claimed(), DEAD);
     const events = books.count('SessionEvent');
-    expect(await books.outbox.resumeEndpoint('tester')).toBeNull();
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBeNull();
     expect([books.count('SessionEvent'), books.count('WebhookDelivery', `"status" = 'DEAD'`)]).toEqual([events, 1]);
   });
 
@@ -333,14 +333,14 @@ describe('resuming', () => {
     const [, , early] = heard;
     await tryAt(60);
     await tryAt(130);
-    expect(await books.outbox.resumeEndpoint('tester')).toBe(3);
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBe(3);
     expect(deliveryOf(books, early!)).toMatchObject({ status: 'PENDING', failures: 0 });
     expect(deliveryOf(books, before)).toMatchObject({ status: 'DEAD' });
   });
 
   it('goes on where a process has died over it', async () => {
     const { books, gone, clock, outboxFor, endpoint } = await goneEndpoint();
-    const resumption = { actor: 'ops-1', requestId: randomUUID(), reason: null, now: clock.now() };
+    const resumption = { actor: actor('ops-1'), requestId: randomUUID(), reason: null, now: clock.now() };
     await books.writer.execute('resumeEndpoint', resumption); // and no more of it
     expect(deliveryOf(books, gone)).toMatchObject({ status: 'DEAD' });
     expect(await outboxFor('http://127.0.0.1/crm').revive()).toBe(1);
@@ -357,7 +357,7 @@ describe('resuming', () => {
     clock.advance(HOUR_MS);
     expect(await books.outbox.bury(10)).toBe(1);
     expect(deliveryOf(books, dropped)).toMatchObject({ status: 'DEAD', leaseToken: null });
-    expect(await books.outbox.resumeEndpoint('tester')).toBe(2);
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBe(2);
   });
 
   it('brings back what was buried by a clock that had gone back', async () => {
@@ -366,7 +366,7 @@ describe('resuming', () => {
     await books.outbox.release(heard.at(-1)!);
     clock.advance(-HOUR_MS);
     expect(await books.outbox.bury(10)).toBe(1);
-    expect(await books.outbox.resumeEndpoint('tester')).toBe(2);
+    expect(await books.outbox.resumeEndpoint(TESTER)).toBe(2);
     expect(deliveryOf(books, late)).toMatchObject({ status: 'PENDING' });
   });
 
@@ -375,7 +375,7 @@ describe('resuming', () => {
     await tryAt(0);
     await tryAt(120);
     clock.advance(HOUR_MS);
-    await books.outbox.resumeEndpoint('tester');
+    await books.outbox.resumeEndpoint(TESTER);
     expect(await tryAt(122)).toBeNull();
     expect(await tryAt(181)).toBeNull();
     expect(await tryAt(182)).toMatchObject({ isDisabled: false, reason: expect.stringContaining('50 %') });
@@ -385,7 +385,7 @@ describe('resuming', () => {
     const { books, heard, gone } = await goneEndpoint();
     const later = await tell(books, gone.requestId, 'SESSION_ENDED');
     await books.outbox.release(heard.at(-1)!); // not buried yet
-    await books.outbox.resumeEndpoint(randomUUID());
+    await books.outbox.resumeEndpoint(actor(randomUUID()));
     expect((await books.outbox.claimDue(10)).map(({ id }) => id)).toEqual([gone.id]);
     expect(deliveryOf(books, later)).toMatchObject({ status: 'PENDING', nextAttemptAt: null });
   });

@@ -4,7 +4,7 @@ import type { GuestSessionRecord, Outcome } from '../../src/guest-session/ports.
 import { WEBHOOK_EVENT_TYPES, type WebhookEventType } from '../../src/guest-session/session-event.js';
 import { sessionExpiry } from '../../src/store/expiry.js';
 import { deliveriesIn } from './deliveries.js';
-import { attemptFor, type Books, openBooks, openSession, success } from './ledger.js';
+import { actor, attemptFor, type Books, openBooks, openSession, success } from './ledger.js';
 
 const NOTHING = { session: null, hasSurplus: false };
 const failure = (code: 'CXONE_REJECTED' | 'OUTCOME_UNKNOWN'): Outcome => ({
@@ -20,7 +20,11 @@ const WAYS: readonly [WebhookEventType, (books: Books) => Promise<unknown>, obje
     'SESSION_ENDED',
     async (books) => {
       const { attempt } = await openSession(books);
-      await books.sessions.end(attempt.requestId, { actor: 'x', reason: 'the guest has left', endedUpstream: true });
+      await books.sessions.end(attempt.requestId, {
+        actor: actor('x'),
+        reason: 'the guest has left',
+        endedUpstream: true,
+      });
     },
     { channel: 'WEBCHAT', status: 'ENDED', reason: 'the guest has left' },
   ],

@@ -41,8 +41,7 @@ interface Row {
   readonly idempotencyKey: string | null;
 }
 
-const rowsOf = (site: Site): Row[] =>
-  site.rows<Row>('SELECT "id", "status", "sessionId", "idempotencyKey" FROM "GuestSession"');
+const rowsOf = (site: Site): Row[] => site.rows<Row>('SELECT * FROM "GuestSession"');
 
 /** A live session at CXone is ACTIVE in the books of the attempt that has opened it, and the other way round. */
 function disagreements(site: Site): string[] {

@@ -351,12 +351,12 @@ class Client {
 /** What was answered is in the books and at CXone; and what is at CXone was answered. */
 function brokenPromises(site: Site, { answered }: Told): string[] {
   type Row = { id: string; sessionId: string | null; status: string; idempotencyKey: string | null };
-  const rows = site.rows<Row>('SELECT "id", "sessionId", "status", "idempotencyKey" FROM "GuestSession"');
+  const rows = site.rows<Row>('SELECT * FROM "GuestSession"');
   const books = new Map(rows.map((row) => [row.id, row]));
   const cxone = new Map(site.cxone.history().map((session) => [session.sessionId, session]));
   const lost = answered.flatMap(({ key, requestId, sessionId, clientToken, isEnding }) => {
     const [row, session] = [books.get(requestId), cxone.get(sessionId)];
-    const isInBooks = row?.sessionId === sessionId && row.idempotencyKey === key;
+    const isInBooks = row?.sessionId === sessionId && row.idempotencyKey === site.blindKey(key);
     const status = isEnding ? 'ENDED' : 'ACTIVE';
     const isAtCxone = session?.token === clientToken && (session.endedAt !== null) === isEnding;
     if (isInBooks && row.status === status && isAtCxone) return [];

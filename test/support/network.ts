@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { type App, createApp } from '../../src/app.js';
 import { loadSettings } from '../../src/config.js';
 import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
 import { CxoneSandbox, type CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
+import { ENCRYPTION_KEY } from './opened-connection.js';
 
 export interface NetworkOptions {
   /** Settings on top of those that point at the sandbox. */
@@ -59,7 +60,7 @@ export async function startSharedNetwork(options: NetworkOptions = {}): Promise<
     PORT: '0',
     DATABASE_URL: databaseUrl,
     ...settingsFor(cxone, crm),
-    ENCRYPTION_KEY: TEST_KEY,
+    ENCRYPTION_KEY,
     LOG_LEVEL: 'trace',
     ...options.env,
   });
@@ -106,7 +107,6 @@ export const settingsFor = (cxone: CxoneSandbox, crm: CrmSandbox) => ({
 });
 
 /** 32 bytes, the same for every server of a run, so that one can go on with another's database. */
-const TEST_KEY = randomBytes(32).toString('base64');
 
 export async function postGraphql(
   url: string,

@@ -8,14 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { CrmSandbox } from '../../src/sandbox/crm-sandbox.js';
 import { CxoneSandbox, type CxoneSandboxOptions } from '../../src/sandbox/cxone-sandbox.js';
-import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from './eventually.js';
 import { type GraphqlAnswer, postGraphql, settingsFor } from './network.js';
+import { ENCRYPTION_KEY, OpenedConnection } from './opened-connection.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 /** Base64 of 32 bytes, the same for every server of a run, so that one can go on with another's database. */
-const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
 
 type Environment = Readonly<Record<string, string>>;
 type Exit = readonly [code: number | null, signal: NodeJS.Signals | null];
@@ -134,9 +133,19 @@ export class Site {
     return postGraphql(this.url, query, variables, headers);
   }
 
+  /** What stands for an idempotency key in the books. */
+  blindKey(key: string): string {
+    const database = new OpenedConnection(this.databasePath);
+    try {
+      return database.vault.blind('idempotency key', key);
+    } finally {
+      database.close();
+    }
+  }
+
   /** Reads the books, as they are on the disk, past the server. */
   rows<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
-    const database = new SqliteConnection(this.databasePath, { readOnly: true });
+    const database = new OpenedConnection(this.databasePath);
     try {
       return database.all<Row>(sql, ...parameters);
     } finally {

@@ -8,19 +8,25 @@ import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { CHECK_TRAIL, violations } from './check-books.js';
 import { eventually } from './eventually.js';
 import { type GraphqlAnswer, inputFor, OPEN } from './network.js';
+import { OpenedConnection } from './opened-connection.js';
 
 /** The file that the server keeps its books in, past the server; the connections are kept, since they come late to be freed. */
 export class Books implements Disposable {
-  readonly #reader: SqliteConnection;
+  readonly #reader: OpenedConnection;
   readonly #writer: SqliteConnection;
 
   constructor(path: string) {
-    this.#reader = new SqliteConnection(path, { readOnly: true });
+    this.#reader = new OpenedConnection(path);
     this.#writer = new SqliteConnection(path);
   }
 
   rows<Row>(sql: string, ...parameters: (string | number)[]): Row[] {
     return this.#reader.all<Row>(sql, ...parameters);
+  }
+
+  /** What stands for a guest in the books; nothing for one that they have never heard of. */
+  nameOf(guestId: string): string {
+    return this.#reader.vault.nameOf(guestId) ?? '';
   }
 
   count(sql: string, ...parameters: (string | number)[]): number {
@@ -339,7 +345,7 @@ export class GuestModel {
   #takenPlaces(): number {
     const held = this.#world.books.rows<{ id: string }>(
       `SELECT "id" FROM "GuestSession" WHERE "guestId" = ? AND "placeHeldUntil" > ? AND "status" IN ('PENDING', 'ACTIVE', 'UNKNOWN')`,
-      this.guestId,
+      this.#world.books.nameOf(this.guestId),
       Date.now(),
     );
     const live = this.#world.cxone.sessions(this.guestId);
@@ -356,7 +362,7 @@ export class GuestModel {
         this.#complain(`${sessionId} of ${requestId} is that of ${record?.requestId}`);
       if (record?.endedAt && !this.#mayBeOver.has(sessionId)) this.#complain(`${sessionId} was ended by nobody’s wish`);
       const [row] = this.#world.books.rows<{ status: string; sessionId: string }>(
-        'SELECT "status", "sessionId" FROM "GuestSession" WHERE "id" = ?',
+        'SELECT * FROM "GuestSession" WHERE "id" = ?',
         requestId,
       );
       const isOver = record && (record.endedAt ?? record.expiresAt).getTime() <= Date.now();
@@ -445,9 +451,8 @@ export async function settle(world: World, guests: readonly GuestModel[]): Promi
  */
 function withoutLateArrivals({ cxone, books }: World) {
   const history = (): SandboxSessionRecord[] => {
-    const reasons = books.rows<{ reason: string }>(
-      `SELECT "reason" FROM "AuditEntry" WHERE "reason" LIKE 'a POST arrived late%'`,
-    );
+    const entries = books.rows<{ reason: string }>(`SELECT * FROM "AuditEntry" WHERE "kind" = 'SESSION_RECONCILED'`);
+    const reasons = entries.filter(({ reason }) => reason.startsWith('a POST arrived late'));
     const late = new Set(reasons.flatMap(({ reason }) => reason.match(/cxs_[\w-]+/g) ?? []));
     return cxone.history().filter(({ sessionId }) => !late.has(sessionId));
   };

@@ -15,6 +15,7 @@ import { SingleFlight } from '../../dist/guest-session/single-flight.js';
 import { createHttpClient } from '../../dist/outbound/http-client.js';
 import { wasNothingSent } from '../../dist/outbound/undici-adapter.js';
 import { SqliteAttemptLedger } from '../../dist/store/attempt-ledger.js';
+import { GuestVault } from '../../dist/store/guest-vault.js';
 import { SqliteIntentLedger } from '../../dist/store/intent-ledger.js';
 import { PrismaSqliteReader } from '../../dist/store/prisma-sqlite-adapter.js';
 import { SqliteSessionLedger } from '../../dist/store/session-ledger.js';
@@ -29,11 +30,13 @@ const { cxone: tenant, createDeadlineMs, maxConcurrentSessions } = config;
 
 const reader = new SqliteConnection(path, { readOnly: true });
 const prisma = new PrismaClient({ adapter: new PrismaSqliteReader(path) });
-const ledger = await ThreadedLedger.start({ path, webhookEvents: [] });
-const sessions = new SessionReader(prisma);
+const masterKeys = [secrets.encryptionKey];
+const vault = GuestVault.open(reader, masterKeys);
+const ledger = await ThreadedLedger.start({ path, masterKeys, webhookEvents: [] });
+const sessions = new SessionReader({ prisma, vault });
 const cipher = new TokenCipher(secrets.encryptionKey);
 const http = createHttpClient();
-const attempts = new SqliteAttemptLedger(ledger, reader, cipher, {
+const attempts = new SqliteAttemptLedger(ledger, { reader, vault }, cipher, {
   tellsCrm: false,
   maxConcurrentSessions,
   fingerprintKey: secrets.encryptionKey,
@@ -50,6 +53,7 @@ const ports = {
   intents: new SqliteIntentLedger(ledger, sessions, cipher, {
     instanceId: randomUUID(),
     isAlone: false,
+    blindKey: (key) => vault.blind('idempotency key', key),
     ttlMs: config.idempotencyTtlHours * 3_600_000,
     unwritten: () => attempts.unwritten,
     inputKeys: [secrets.encryptionKey],
@@ -76,7 +80,7 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 async function open({ number, request }) {
   const { requestId, outcome, session, replayed, eventSequence } = await createGuestSession(
     request,
-    { name: 'tester' },
+    { name: 'tester', role: 'BACKEND', sourceAddress: null },
     ports,
   );
   const { sessionId = null, clientToken = null } = outcome.created ?? {};

@@ -1,0 +1,15 @@
+/** `SYSTEM` is a part of the server; the others are roles of API keys. */
+export type ActorRole = 'GUEST' | 'BACKEND' | 'CRM' | 'OPS' | 'SYSTEM';
+
+/** Who did something, for the audit trail. */
+export interface Actor {
+  /** The name of an API key, `local` where the server runs without keys, or of a part of the server. */
+  readonly name: string;
+  /** Null where it was not written down. */
+  readonly role: ActorRole | null;
+  /** Where it came from, pseudonymised; null where nobody asked, or it is not known. */
+  readonly sourceAddress: string | null;
+}
+
+/** A part of the server that does something by itself. */
+export const systemActor = (name: string): Actor => ({ name, role: 'SYSTEM', sourceAddress: null });

@@ -1,0 +1,132 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { GuestKey, guestKeyIdOf, guestNameOf, type Personal } from './guest-key.js';
+import { keyWrapOf, readIndexKey, unwrapKey, wrapKey } from './keyring.js';
+import type { MasterCipher, MasterKeys } from './master-cipher.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+const KEY_BYTES = 32;
+const BLIND_BYTES = 16;
+
+/** What rows are found by without holding it. */
+export type Blinded = 'crm id' | 'guest id' | 'idempotency key' | 'session id';
+
+interface KeyRow {
+  readonly id: number;
+  readonly wrapped: string;
+}
+
+/** What a row holds of a person, sealed. */
+export interface SealedRow {
+  /** The name of the guest's key; null where there is no guest. */
+  readonly guestId: string | null;
+  readonly personal: string | null;
+}
+
+/**
+ * The keys of the guests. What identifies a person is in no row in the clear:
+ *
+ * - it is sealed under a key of that guest alone, which is kept wrapped under `ENCRYPTION_KEY`. Without that key it is noise,
+ *   also where SQLite has left copies of a row that it has moved: in the write-ahead log, in freed pages, between cells;
+ * - rows name the guest by the name of its key, which says nothing once the key is gone;
+ * - the key of a guest, and what else rows have to be found by, is found by a keyed hash (HMAC-SHA-256 under the index key).
+ *
+ * To forget a guest is to destroy its key.
+ */
+export class GuestVault {
+  readonly #db: SqliteConnection;
+  readonly #wrap: MasterCipher;
+  readonly #indexKey: Buffer;
+
+  private constructor(db: SqliteConnection, wrap: MasterCipher, indexKey: Buffer) {
+    this.#db = db;
+    this.#wrap = wrap;
+    this.#indexKey = indexKey;
+  }
+
+  /** @throws StartupError when the database was written with another key */
+  static open(db: SqliteConnection, masterKeys: MasterKeys): GuestVault {
+    const wrap = keyWrapOf(masterKeys);
+    return new GuestVault(db, wrap, readIndexKey(db, wrap));
+  }
+
+  /** A keyed hash that stands for a value in rows: the same for the same value, and it says nothing of it. */
+  blind(what: Blinded, value: string): string {
+    const hash = createHmac('sha256', this.#indexKey).update(`${what}:${value}`).digest();
+    return hash.subarray(0, BLIND_BYTES).toString('base64url');
+  }
+
+  /** As {@link blind}; null stays null. */
+  blindOrNull(what: Blinded, value: string | null): string | null {
+    return value === null ? null : this.blind(what, value);
+  }
+
+  /** The name that stands for a guest in rows; null for one that was never heard of, or was forgotten. */
+  nameOf(guestId: string): string | null {
+    const sql = 'SELECT "id" FROM "GuestKey" WHERE "guestHmac" = ?';
+    const row = this.#db.get<{ id: number }>(sql, this.blind('guest id', guestId));
+    return row ? guestNameOf(row.id) : null;
+  }
+
+  /** The key of a guest, made where there is none: on a connection that writes. */
+  keyFor(guestId: string): GuestKey {
+    const guestHmac = this.blind('guest id', guestId);
+    const row = this.#db.get<KeyRow>('SELECT "id", "wrapped" FROM "GuestKey" WHERE "guestHmac" = ?', guestHmac);
+    if (row) return this.#keyOf(row);
+    const key = randomBytes(KEY_BYTES);
+    const id = (this.#db.get<{ id: number | null }>('SELECT max("id") AS "id" FROM "GuestKey"')?.id ?? 0) + 1;
+    const name = guestNameOf(id);
+    const wrapped = wrapKey(this.#wrap, key, name);
+    this.#db.run('INSERT INTO "GuestKey" ("id", "guestHmac", "wrapped") VALUES (?, ?, ?)', id, guestHmac, wrapped);
+    return new GuestKey(name, key);
+  }
+
+  /** The key of this name; null where it was destroyed. */
+  byName(name: string): GuestKey | null {
+    const id = guestKeyIdOf(name);
+    if (id === null) return null;
+    const sql = 'SELECT "id", "wrapped" FROM "GuestKey" WHERE "id" = ? AND "wrapped" IS NOT NULL';
+    const row = this.#db.get<KeyRow>(sql, id);
+    return row ? this.#keyOf(row) : null;
+  }
+
+  #keyOf({ id, wrapped }: KeyRow): GuestKey {
+    const name = guestNameOf(id);
+    return new GuestKey(name, unwrapKey(this.#wrap, wrapped, name));
+  }
+
+  /** Opens what rows hold of persons, looking each guest's key up once. */
+  reader(): PersonalReader {
+    return new PersonalReader(this);
+  }
+
+  /** Opens what one row holds of a person; null where there is no guest, or none any more. */
+  personalOf(row: SealedRow, context: string): Personal | null {
+    return this.reader().personalOf(row, context);
+  }
+}
+
+/** Opens what the rows of one page hold of persons. Not to be kept: it would remember keys that were destroyed. */
+export class PersonalReader {
+  readonly #vault: GuestVault;
+  readonly #keys = new Map<string, GuestKey | null>();
+
+  constructor(vault: GuestVault) {
+    this.#vault = vault;
+  }
+
+  /** Null where there is no guest, or none any more. */
+  personalOf({ guestId: name, personal }: SealedRow, context: string): Personal | null {
+    if (name === null || personal === null) return null;
+    return this.keyOf(name)?.unsealPersonal(personal, context) ?? null;
+  }
+
+  /** The key of this name; null where it was destroyed. */
+  keyOf(name: string): GuestKey | null {
+    let key = this.#keys.get(name);
+    if (key === undefined) {
+      key = this.#vault.byName(name);
+      this.#keys.set(name, key);
+    }
+    return key;
+  }
+}

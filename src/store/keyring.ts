@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { StartupError } from '../errors.js';
+import { MasterCipher, type MasterKeys } from './master-cipher.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+const KEY_BYTES = 32;
+const INDEX_KEY = 'index key';
+
+/** Wraps the keys that are kept in the database. */
+export const keyWrapOf = (masterKeys: MasterKeys): MasterCipher =>
+  new MasterCipher('wrapped keys', 'a key of the database', masterKeys);
+
+export const wrapKey = (wrap: MasterCipher, key: Buffer, context: string): string =>
+  wrap.encrypt(key.toString('base64'), context);
+
+/** @throws Error when the key that it was wrapped under is not among ours */
+export const unwrapKey = (wrap: MasterCipher, wrapped: string, context: string): Buffer =>
+  Buffer.from(wrap.decrypt(wrapped, context), 'base64');
+
+/** Whether all that is personal is sealed; see the schema. */
+export type KeyringState = 'PLAIN' | 'UNSWEPT' | 'SEALED';
+
+interface KeyringRow {
+  readonly indexKey: string;
+  readonly state: KeyringState;
+}
+
+/** The row of the keys that the whole file shares; undefined where it has none yet. */
+export function keyringRow(db: SqliteConnection): KeyringRow | undefined {
+  const isThere = db.get("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'Keyring'");
+  return isThere === undefined
+    ? undefined
+    : db.get<KeyringRow>('SELECT "indexKey", "state" FROM "Keyring" WHERE "id" = 1');
+}
+
+/** Makes the keys that the whole file shares, where there are none. */
+export function makeKeyring(db: SqliteConnection, wrap: MasterCipher): void {
+  if (keyringRow(db)) return;
+  const indexKey = wrapKey(wrap, randomBytes(KEY_BYTES), INDEX_KEY);
+  db.run(`INSERT INTO "Keyring" ("id", "indexKey", "state") VALUES (1, ?, 'PLAIN')`, indexKey);
+}
+
+/**
+ * The key of the hashes by which rows are found.
+ * @throws StartupError when it cannot be read with the keys that are configured
+ */
+export function readIndexKey(db: SqliteConnection, wrap: MasterCipher): Buffer {
+  const row = keyringRow(db);
+  if (!row) throw new StartupError(`The database ${db.path} has no keyring.`);
+  try {
+    return unwrapKey(wrap, row.indexKey, INDEX_KEY);
+  } catch (error) {
+    throw new StartupError(
+      `ENCRYPTION_KEY is not the key that the database ${db.path} was written with, and that one is not in ENCRYPTION_KEYS_OLD. ` +
+        'Set the key that it was written with; to change it, put the old one into ENCRYPTION_KEYS_OLD. Nothing was changed.',
+      { cause: error },
+    );
+  }
+}
+
+/** Wraps it under `ENCRYPTION_KEY`. */
+export function rewrapIndexKey(db: SqliteConnection, wrap: MasterCipher): void {
+  const indexKey = wrapKey(wrap, readIndexKey(db, wrap), INDEX_KEY);
+  db.run('UPDATE "Keyring" SET "indexKey" = ? WHERE "id" = 1', indexKey);
+}

@@ -1,0 +1,44 @@
+import { seal, unseal } from './aes-gcm.js';
+import { deriveKey, keyIdOf, missingKey } from './encryption-key.js';
+
+/** `ENCRYPTION_KEY`, and behind it those of `ENCRYPTION_KEYS_OLD`, which decrypt only. */
+export type MasterKeys = readonly [Buffer, ...Buffer[]];
+
+/**
+ * Encrypts under a key that is derived from `ENCRYPTION_KEY` for one purpose. The text begins with the id of that key and a dot,
+ * so that what an older one has encrypted can be read after a change of keys.
+ */
+export class MasterCipher {
+  readonly #keys: ReadonlyMap<string, Buffer>;
+  readonly #what: string;
+  /** Of the key that encrypts; the same `ENCRYPTION_KEY` has another one for another purpose. */
+  readonly keyId: string;
+
+  /**
+   * @param purpose what tells its keys from those of other purposes
+   * @param what is encrypted, as the subject of a sentence
+   */
+  constructor(purpose: string, what: string, masterKeys: MasterKeys) {
+    const keys = masterKeys.map((key) => deriveKey(key, purpose));
+    this.#keys = new Map(keys.map((key) => [keyIdOf(key), key]));
+    this.#what = what;
+    this.keyId = keyIdOf(keys[0] as Buffer);
+  }
+
+  /** @param context what the text belongs to */
+  encrypt(text: string, context: string): string {
+    return `${this.keyId}.${seal(this.#key(this.keyId), text, context)}`;
+  }
+
+  /** @throws Error when its key is not among ours, or the text was tampered with */
+  decrypt(text: string, context: string): string {
+    const [keyId = '', sealed = ''] = text.split('.');
+    return unseal(this.#key(keyId), sealed, context);
+  }
+
+  #key(id: string): Buffer {
+    const key = this.#keys.get(id);
+    if (key) return key;
+    throw missingKey(this.#what, id);
+  }
+}
