@@ -39,7 +39,7 @@ import { type JwkSet, openSigner } from './store/audit-signer.js';
 import { DeliveryReader } from './store/delivery-reader.js';
 import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
-import { eventExpiry, keyExpiry, sessionExpiry } from './store/expiry.js';
+import { allExpiries } from './store/expiry.js';
 import { SqliteIntentLedger } from './store/intent-ledger.js';
 import { MetricsReader } from './store/metrics-reader.js';
 import { openDatabase } from './store/open-database.js';
@@ -52,9 +52,6 @@ import { Teardown } from './teardown.js';
 
 /** What an attempt may need beyond its deadline, to be closed and answered. */
 const DRAIN_MARGIN_MS = 5_000;
-const EXPIRY_SWEEP_MS = 250;
-/** Nobody waits for a key to be forgotten: one whose time is over is not honoured any more. Nor for old events to be removed. */
-const SLOW_SWEEP_MS = 60_000;
 const OUTBOX_POLL_MS = 500;
 const HOUR_MS = 3_600_000;
 
@@ -131,10 +128,8 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       const worker = new OutboxWorker(outbox, webhook, { ...config.crm, pollIntervalMs: OUTBOX_POLL_MS }, log, now);
       await teardown.use(worker).start();
     }
-    teardown.use(new ExpirySweep(sessionExpiry(ledger, database.reader), EXPIRY_SWEEP_MS, log));
-    teardown.use(new ExpirySweep(keyExpiry(ledger, database.reader), SLOW_SWEEP_MS, log));
-    const retentionMs = config.eventRetentionDays * 24 * HOUR_MS;
-    teardown.use(new ExpirySweep(eventExpiry(ledger, database.reader, retentionMs), SLOW_SWEEP_MS, log));
+    for (const [expiry, intervalMs] of allExpiries(ledger, database.reader, config))
+      teardown.use(new ExpirySweep(expiry, intervalMs, log));
 
     const { fraud, maxConcurrentSessions, createDeadlineMs, cxone: tenant } = config;
     const upstream = {

@@ -79,6 +79,8 @@ export interface Config {
   readonly createDeadlineMs: number;
   /** How long events are kept. */
   readonly eventRetentionDays: number;
+  /** How long sessions that are over are kept, and webhooks that are concluded. */
+  readonly retentionDays: number;
   readonly stream: {
     /** How many new events may wait for a subscriber whose socket takes nothing. */
     readonly maxBufferedEvents: number;
@@ -133,6 +135,7 @@ const environment = z.object({
   FRAUD_FAIL_MODE: z.enum(['open', 'closed']).default('closed'),
   MAX_CONCURRENT_SESSIONS: whole(1, 1000).default(5),
   EVENT_RETENTION_DAYS: days.default(30),
+  RETENTION_DAYS: days.default(395),
   IDEMPOTENCY_TTL_HOURS: hours.default(24),
   STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
   API_KEYS: apiKeys.optional(),
@@ -155,7 +158,7 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env): Settings {
   );
   const parsed = environment.safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.map(describeIssue);
-  problems.push(...contradictions(given));
+  problems.push(...contradictions(given, parsed.data));
   if (!parsed.success || problems.length > 0) {
     throw new StartupError(`The settings are not valid:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
   }
@@ -169,7 +172,7 @@ function describeIssue(issue: z.core.$ZodIssue): string {
 }
 
 /** What is wrong between settings, each of which may be right by itself. */
-function contradictions(given: Record<string, string | undefined>): string[] {
+function contradictions(given: Record<string, string | undefined>, env?: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   const needs = (name: string, condition: string) => {
     if (given[name] === undefined) problems.push(`${name}: is required ${condition}`);
@@ -192,6 +195,11 @@ function contradictions(given: Record<string, string | undefined>): string[] {
   }
   if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
   if (given.ENCRYPTION_KEYS_OLD !== undefined) needs('ENCRYPTION_KEY', 'when ENCRYPTION_KEYS_OLD is set');
+  if (env && env.RETENTION_DAYS * 24 < env.IDEMPOTENCY_TTL_HOURS) {
+    problems.push(
+      'RETENTION_DAYS: is shorter than IDEMPOTENCY_TTL_HOURS: keys would outlive the sessions they stand for',
+    );
+  }
   if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
     problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
   }
@@ -243,6 +251,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       maxConcurrentSessions: env.MAX_CONCURRENT_SESSIONS,
       createDeadlineMs: env.CREATE_DEADLINE_MS,
       eventRetentionDays: env.EVENT_RETENTION_DAYS,
+      retentionDays: env.RETENTION_DAYS,
       stream: { maxBufferedEvents: env.STREAM_MAX_BUFFERED },
       auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,

@@ -73,6 +73,7 @@ describe('the settings', () => {
       maxConcurrentSessions: 5,
       createDeadlineMs: 15_000,
       eventRetentionDays: 30,
+      retentionDays: 395,
       stream: { maxBufferedEvents: 1000 },
       auditCheckpointFile: null,
       idempotencyTtlHours: 24,
@@ -116,6 +117,7 @@ describe('the settings', () => {
       CRM_WEBHOOK_EVENTS: 'session.initiated, session.ended',
       CRM_DISABLE_AFTER_HOURS: '14',
       EVENT_RETENTION_DAYS: '15',
+      RETENTION_DAYS: '16.5',
       FRAUD_THRESHOLD: '100',
       FRAUD_PROVIDER: 'http',
       FRAUD_SERVICE_URL: 'https://fraud.example.com/score',
@@ -148,6 +150,7 @@ describe('the settings', () => {
       },
       createDeadlineMs: 4,
       eventRetentionDays: 15,
+      retentionDays: 16.5,
       stream: { maxBufferedEvents: 14 },
       auditCheckpointFile: '/var/log/checkpoints.jsonl',
       idempotencyTtlHours: 0.5,
@@ -388,6 +391,24 @@ describe('the settings', () => {
 
     expect(problem).toMatch(/^IDEMPOTENCY_TTL_HOURS: must be /);
     expect(others).toEqual([]);
+  });
+
+  it.each(['0', '-1', '3650.1', 'a year', '395d', 'NaN', 'Infinity'])('refuse %j as RETENTION_DAYS', (value) => {
+    const [problem, ...others] = problemsOf({ RETENTION_DAYS: value });
+
+    expect(problem).toMatch(/^RETENTION_DAYS: must be /);
+    expect(others).toEqual([]);
+  });
+
+  it('refuse to forget sessions before the idempotency keys that stand for them', () => {
+    const problem =
+      'RETENTION_DAYS: is shorter than IDEMPOTENCY_TTL_HOURS: keys would outlive the sessions they stand for';
+    expect(problemsOf({ RETENTION_DAYS: '0.99' })).toEqual([problem]);
+    expect(problemsOf({ RETENTION_DAYS: '2', IDEMPOTENCY_TTL_HOURS: '48.1' })).toEqual([problem]);
+    expect(problemsOf({ RETENTION_DAYS: '2', IDEMPOTENCY_TTL_HOURS: '48' })).toEqual([]);
+    expect(problemsOf({ IDEMPOTENCY_TTL_HOURS: '8760' })).toEqual([]);
+    expect(problemsOf({ EVENT_RETENTION_DAYS: '0.01', RETENTION_DAYS: '1' })).toEqual([]);
+    expect(problemsOf({ EVENT_RETENTION_DAYS: '3650', RETENTION_DAYS: '1' })).toEqual([]);
   });
 
   it('let tests say where the process dies, and nobody in production', () => {

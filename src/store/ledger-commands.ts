@@ -2,6 +2,7 @@ import { closeAttempt, reservePlace } from './attempt-commands.js';
 import { recordCheckpoint } from './checkpoint-commands.js';
 import { claimDeliveries, releaseAbandonedDeliveries, releaseDelivery } from './delivery-queue.js';
 import { replayDeliveries, replayDelivery } from './delivery-replays.js';
+import { removeOldDeliveries } from './delivery-retention.js';
 import { buryDeliveries, recordTry } from './delivery-tries.js';
 import { removeOldEvents } from './event-retention.js';
 import { expireSessions } from './expiry-commands.js';
@@ -14,6 +15,7 @@ import {
   recordSurplus,
   releaseAbandonedAttempts,
 } from './session-commands.js';
+import { removeOldSessions } from './session-retention.js';
 
 /**
  * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
@@ -41,6 +43,8 @@ export const LEDGER_COMMANDS = {
   resumeEndpoint,
   reviveDeliveries,
   removeOldEvents,
+  removeOldDeliveries,
+  removeOldSessions,
   recordCheckpoint,
 } as const;
 
