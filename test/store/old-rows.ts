@@ -72,6 +72,7 @@ export const addDeliveries = (books: Books, ...deliveries: OldDelivery[]): Promi
         eventType: own.eventType ?? 'SESSION_INITIATED',
         body: '{}',
         status,
+        attempts: 2,
         createdAt,
         nextAttemptAt: status === 'PENDING' ? createdAt : null,
         concludedAt: status === 'PENDING' ? null : daysAgo(own.concludedDays ?? days),
