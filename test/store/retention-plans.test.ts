@@ -1,14 +1,13 @@
 import { expect, it } from 'vitest';
 import { deliveryRetention, sessionRetention } from '../../src/store/expiry.js';
-import type { Books } from './ledger.js';
-import { openBooks } from './ledger.js';
+import { type Books, openBooks } from './ledger.js';
 import { addDeliveries, addSessions, DAY_MS } from './old-rows.js';
 import { plansOf } from './plans.js';
 
 const RETENTION_MS = 30 * DAY_MS;
 const STATUSES = ['ENDED', 'EXPIRED', 'FAILED', 'ACTIVE'] as const;
 
-/** Sessions and webhooks of which a third is old; an older half of that is still needed. */
+/** Sessions and webhooks of which a third is old; the older half of that is still needed. */
 async function fullBooks(): Promise<Books> {
   const books = await openBooks();
   const ages = Array.from({ length: 900 }, (_, i) => 45 - i / 20);
