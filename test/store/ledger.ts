@@ -32,7 +32,7 @@ export interface Books extends AsyncDisposable {
   readonly prisma: PrismaClient;
   readonly writer: LedgerWriter;
   /** Reads, on a connection of its own, what is committed; whole rows with what is sealed in them opened. */
-  readonly outside: SqliteConnection;
+  readonly outside: OpenedConnection;
   readonly outbox: Outbox;
   readonly attempts: SqliteAttemptLedger;
   readonly sessions: SqliteSessionLedger;
