@@ -11,5 +11,8 @@ export interface Actor {
   readonly sourceAddress: string | null;
 }
 
+/** As much of a caller as an audit entry tells. */
+export const actorOf = ({ name, role, sourceAddress }: Actor): Actor => ({ name, role, sourceAddress });
+
 /** A part of the server that does something by itself. */
 export const systemActor = (name: string): Actor => ({ name, role: 'SYSTEM', sourceAddress: null });

@@ -22,7 +22,7 @@ const MAX_REASON_LENGTH = 200;
 
 /**
  * Ends one guest session: at CXone, and then in the books, which frees its place. To end a session that is over changes
- * nothing and gives the same answer again.
+ * nothing and gives the same answer again. An order that comes to nothing is in the audit trail before it is answered.
  *
  * @throws InternalError on a bug of ours
  */
@@ -31,27 +31,62 @@ export async function endGuestSession(
   caller: Caller,
   ports: Ports,
 ): Promise<EndConclusion> {
-  let session: GuestSessionRecord | null = null;
-  let stage: PipelineStage = 'VALIDATE';
+  const order: EndOrder = { requestId: mintRequestId().id, request, caller, session: null, stage: 'VALIDATE' };
   try {
-    const deadline = new Deadline(ports.rules.createDeadlineMs);
-    validate(request);
-    session = await find(request, caller, ports);
-    stage = 'END';
-    if (session.status === 'UNKNOWN') ({ session } = await settleAttempt(session, deadline, ports));
-    if (session.status === 'PENDING') throw new AttemptError('OUTCOME_UNKNOWN', { detail: 'it is being opened' });
-    if (session.status === 'FAILED') throw new AttemptError('NOT_FOUND', { detail: 'it was never opened' });
-    if (session.status === 'ACTIVE' && session.sessionId !== null) {
-      const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
-      const end = { actor: caller, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
-      session = await ports.sessions.end(session.id, { ...end, endedUpstream });
-    }
-    return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage };
-  } catch (error) {
-    if (error instanceof AttemptError) return { session, endedUpstream: false, error: notYet(error), stage };
-    throw error instanceof InternalError ? error : new InternalError(mintRequestId().id, { cause: error });
+    const session = await end(order, ports);
+    return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage: order.stage };
+  } catch (cause) {
+    const error = cause instanceof AttemptError ? notYet(cause) : asInternal(cause, order);
+    await recordFailure(error, order, ports);
+    if (error instanceof InternalError) throw error;
+    const session = isHidden(order) ? null : order.session;
+    return { session, endedUpstream: false, error, stage: order.stage };
   }
 }
+
+/** One order to end a session, and what became known on the way. */
+interface EndOrder {
+  readonly requestId: string;
+  readonly request: EndGuestSessionRequest;
+  readonly caller: Caller;
+  /** The session that is meant. */
+  session: GuestSessionRecord | null;
+  /** The step at work, or the one that refused. */
+  stage: PipelineStage;
+}
+
+async function end(order: EndOrder, ports: Ports): Promise<GuestSessionRecord> {
+  const { request, caller } = order;
+  const deadline = new Deadline(ports.rules.createDeadlineMs);
+  validate(request);
+  let session = await find(order, ports);
+  order.stage = 'END';
+  if (session.status === 'UNKNOWN') ({ session } = await settleAttempt(session, deadline, ports));
+  order.session = session;
+  if (session.status === 'PENDING') throw new AttemptError('OUTCOME_UNKNOWN', { detail: 'it is being opened' });
+  if (session.status === 'FAILED') throw new AttemptError('NOT_FOUND', { detail: 'it was never opened' });
+  if (session.status !== 'ACTIVE' || session.sessionId === null) return session;
+  const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
+  const ending = { actor: caller, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
+  return ports.sessions.end(session.id, { ...ending, endedUpstream });
+}
+
+async function recordFailure(
+  error: AttemptError | InternalError,
+  { requestId, session, caller: actor }: EndOrder,
+  { sessions, log }: Ports,
+): Promise<void> {
+  try {
+    await sessions.recordFailedEnd({ requestId, session, actor, error });
+  } catch (unwritten) {
+    // Why it was not ended is still what the caller has to know.
+    const why = unwritten instanceof AttemptError ? { reason: unwritten.detail } : { err: unwritten };
+    log.error({ ...why, requestId, failure: error.message }, 'that a session was not ended could not be written');
+  }
+}
+
+const asInternal = (error: unknown, { requestId }: EndOrder): InternalError =>
+  error instanceof InternalError ? error : new InternalError(requestId, { cause: error });
 
 /** Whoever ends a session has no lost answer of its own: that of the one who opened it is meant. */
 function notYet(error: AttemptError): AttemptError {
@@ -73,13 +108,14 @@ function validate({ id, sessionId, reason }: EndGuestSessionRequest): void {
   if (problems.length > 0) throw new AttemptError('INVALID_INPUT', { problems });
 }
 
-async function find(
-  { id, sessionId }: EndGuestSessionRequest,
-  caller: Caller,
-  { sessions }: Ports,
-): Promise<GuestSessionRecord> {
-  const session = id != null ? await sessions.byId(id) : await sessions.bySessionId(sessionId ?? '');
-  // Whoever may end only its own is not told that there are others.
-  if (!session || (caller.seesOwnOnly && session.callerName !== caller.name)) throw new AttemptError('NOT_FOUND');
-  return session;
+async function find(order: EndOrder, { sessions }: Ports): Promise<GuestSessionRecord> {
+  const { id, sessionId } = order.request;
+  order.session = id != null ? await sessions.byId(id) : await sessions.bySessionId(sessionId ?? '');
+  if (!order.session) throw new AttemptError('NOT_FOUND');
+  if (isHidden(order)) throw new AttemptError('NOT_FOUND', { detail: 'another caller has opened it' });
+  return order.session;
 }
+
+/** Whoever may end only its own is not told that there are others. */
+const isHidden = ({ session, caller }: EndOrder): boolean =>
+  caller.seesOwnOnly === true && session !== null && session.callerName !== caller.name;

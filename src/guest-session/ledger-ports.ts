@@ -1,3 +1,4 @@
+import type { AttemptError, InternalError } from '../errors.js';
 import type { Actor } from './actor.js';
 import type { Attempt } from './attempt.js';
 import type { Deadline } from './deadline.js';
@@ -66,6 +67,16 @@ export interface SessionEnd {
   readonly endedUpstream: boolean;
 }
 
+/** An order to end a session that came to nothing. */
+export interface FailedEnd {
+  /** The session that was meant, also if the caller may not know of it; null where there is none. */
+  readonly session: GuestSessionRecord | null;
+  /** Names the order. */
+  readonly requestId: string;
+  readonly actor: Actor;
+  readonly error: AttemptError | InternalError;
+}
+
 /** The books of the intents that callers have named with idempotency keys. */
 export interface IntentLedger {
   /** Claims the request's idempotency key for this attempt, unless it is settled or held. */
@@ -108,4 +119,6 @@ export interface SessionLedger {
   recordSurplus(id: string, sessionIds: readonly string[]): Promise<void>;
   /** Ends a session in the books. @returns the session as it stands then: also when it was over before */
   end(id: string, end: SessionEnd): Promise<GuestSessionRecord>;
+  /** Writes down that a session was not ended, and why. */
+  recordFailedEnd(failed: FailedEnd): Promise<void>;
 }

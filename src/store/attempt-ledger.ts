@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import { AttemptError } from '../errors.js';
-import type { Actor } from '../guest-session/actor.js';
+import { actorOf } from '../guest-session/actor.js';
 import type { Attempt } from '../guest-session/attempt.js';
 import { type AttemptEnding, endingOf, recordOf } from '../guest-session/attempt-ending.js';
 import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-ports.js';
@@ -143,7 +143,7 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
       ending,
       status: outcome.status,
       reserved: attempt.reserved,
-      actor: actorOf(attempt),
+      actor: actorOf(attempt.caller),
       fraudScore: attempt.risk?.score ?? null,
       posts: attempt.posts,
       capacityCheck: attempt.capacityCheck,
@@ -209,9 +209,6 @@ interface PlaceRow extends SealedRow {
 
 const sessionIdOf = (row: PlaceRow, persons: PersonalReader): string | null =>
   persons.personalOf(row, sessionContext(row.id))?.sessionId ?? null;
-
-/** What is more than that of a caller is nothing for the books. */
-const actorOf = ({ caller: { name, role, sourceAddress } }: Attempt): Actor => ({ name, role, sourceAddress });
 
 function eventOf(
   { requestId, request }: Attempt,

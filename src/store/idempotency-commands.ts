@@ -1,9 +1,14 @@
+import type { Actor } from '../guest-session/actor.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
-import type { SessionRow } from './session-row.js';
+import { auditSession, type SessionRow, sessionRow } from './session-row.js';
 
 /** An attempt that asks for an idempotency key. */
 export interface KeyClaim {
   readonly callerName: string;
+  /** The same, for the audit trail. */
+  readonly actor: Actor;
+  readonly guestId: string;
+  readonly crmId: string | null;
   readonly key: string;
   /**
    * Keyed hashes of the input, the one that is written first; the others are of older encryption keys. Each begins with the id
@@ -50,7 +55,10 @@ interface KeyRow {
   readonly clientToken: string | null;
 }
 
-/** Gives an attempt its idempotency key, unless another attempt holds it or has settled it. */
+/**
+ * Gives an attempt its idempotency key, unless another attempt holds it or has settled it. To be told that it is settled is to
+ * be answered: that leaves an entry, and whoever was told does not ask again.
+ */
 export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyClaimResult {
   const { db } = transaction;
   const { callerName, key, requestId, inputHmacs } = claim;
@@ -75,11 +83,33 @@ export function claimKey(transaction: LedgerTransaction, claim: KeyClaim): KeyCl
   if (known.state === 'SUCCEEDED' || known.state === 'BLOCKED') {
     const { eventSequence, clientToken } = known;
     const succeeded = known.state === 'SUCCEEDED';
+    auditReplay(transaction, claim, known.requestId, succeeded);
     return { is: 'SETTLED', requestId: known.requestId, succeeded, eventSequence, clientToken };
   }
   const unsettled = unsettledAttempt(transaction, known);
   hold(transaction, claim, unsettled);
   return unsettled === null ? { is: 'NEW' } : { is: 'UNSETTLED', requestId: unsettled };
+}
+
+/** Whom it was given to, and what it said. */
+function auditReplay(
+  transaction: LedgerTransaction,
+  { actor, guestId, crmId }: KeyClaim,
+  answeredId: string,
+  succeeded: boolean,
+): void {
+  const sessionId = sessionRow(transaction, answeredId)?.sessionId ?? null;
+  auditSession(
+    transaction,
+    { id: answeredId, guestId, crmId, sessionId },
+    {
+      kind: 'SESSION_REPLAYED',
+      status: succeeded ? 'SUCCESS' : 'REJECTED',
+      errorCode: succeeded ? null : 'FRAUD_BLOCKED',
+      reason: null,
+      actor,
+    },
+  );
 }
 
 const keyIdIn = (inputHmac: string): string => inputHmac.split('.')[0] ?? '';

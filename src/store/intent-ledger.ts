@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AttemptError } from '../errors.js';
+import { actorOf } from '../guest-session/actor.js';
 import type { Attempt } from '../guest-session/attempt.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
@@ -69,6 +70,9 @@ export class SqliteIntentLedger implements IntentLedger {
     const now = steadyNow();
     const claim = await this.#ledger.execute('claimKey', {
       callerName: caller.name,
+      actor: actorOf(caller),
+      guestId: request.guestId,
+      crmId: request.crmId,
       key: this.#settings.blindKey(request.idempotencyKey ?? ''),
       inputHmacs: this.#hmacs(request),
       requestId,

@@ -16,6 +16,7 @@ import {
   releaseAbandonedAttempts,
 } from './session-commands.js';
 import { removeOldSessions } from './session-retention.js';
+import { recordFailedEnd, recordRefusals } from './trail-commands.js';
 
 /**
  * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
@@ -46,6 +47,8 @@ export const LEDGER_COMMANDS = {
   removeOldDeliveries,
   removeOldSessions,
   recordCheckpoint,
+  recordFailedEnd,
+  recordRefusals,
 } as const;
 
 type Commands = typeof LEDGER_COMMANDS;

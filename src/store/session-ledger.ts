@@ -1,4 +1,6 @@
-import type { Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
+import { AttemptError } from '../errors.js';
+import { actorOf } from '../guest-session/actor.js';
+import type { FailedEnd, Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
 import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
@@ -57,6 +59,18 @@ export class SqliteSessionLedger implements SessionLedger {
   async end(id: string, end: SessionEnd): Promise<GuestSessionRecord> {
     await this.#ledger.execute('endSession', { id, ...end });
     return this.#current(id);
+  }
+
+  async recordFailedEnd({ session, requestId, actor, error }: FailedEnd): Promise<void> {
+    const isBug = !(error instanceof AttemptError);
+    await this.#ledger.execute('recordFailedEnd', {
+      id: session?.id ?? null,
+      requestId,
+      actor: actorOf(actor),
+      status: isBug ? 'FAILED' : error.status,
+      errorCode: isBug ? null : error.code,
+      reason: isBug ? `internal error ${requestId}` : (error.detail ?? error.message),
+    });
   }
 
   /** Makes due what an earlier process has left open, whatever its clock said. @returns how many attempts */

@@ -33,10 +33,16 @@ async function end(network: World, input: object, headers?: Record<string, strin
 const ofKind = (kind: string) => (entry: { kind?: string; type?: string }) =>
   entry.kind === kind || entry.type === kind;
 
-/** What the books say of how a guest's sessions were ended. */
+/** What the books say of how a guest's sessions were ended, and of how they were not. */
 async function endingsOf(network: World, guestId: string) {
   const { sessions, audits, events } = await booksOf(network, guestId);
-  return { sessions, audits: audits.filter(ofKind('SESSION_ENDED')), events: events.filter(ofKind('SESSION_ENDED')) };
+  const orders = audits.filter(ofKind('SESSION_ENDED'));
+  return {
+    sessions,
+    audits: orders.filter(({ status }) => status === 'SUCCESS'),
+    failures: orders.filter(({ status }) => status !== 'SUCCESS'),
+    events: events.filter(ofKind('SESSION_ENDED')),
+  };
 }
 
 const endsOf = ({ cxone }: World, guestId: string) =>
@@ -277,6 +283,9 @@ describe('while CXone is down', () => {
     ]);
     const books = await endingsOf(world, guestId);
     expect(books).toMatchObject({ sessions: [{ status: 'ACTIVE' }], audits: [], events: [] });
+    expect(books.failures).toMatchObject([
+      { requestId: id, status: 'FAILED', errorCode: 'CXONE_UNAVAILABLE', actor: 'local', guestId, sessionId },
+    ]);
 
     world.cxone.scenarios.clear();
     expect(await end(world, { sessionId })).toMatchObject({ upstreamEnded: true, session: { id, status: 'ENDED' } });
@@ -397,7 +406,11 @@ describe('what cannot be ended', () => {
     const { requestId } = await open(world, inputFor(guestId));
     const payload = await end(world, { id: requestId });
     expect(payload).toMatchObject({ session: { status: 'FAILED' }, userErrors: [{ code: 'NOT_FOUND' }] });
-    expect(await endingsOf(world, guestId)).toMatchObject({ audits: [], events: [] });
+    const { audits, events, failures } = await endingsOf(world, guestId);
+    expect([audits, events]).toEqual([[], []]);
+    expect(failures).toMatchObject([
+      { requestId, status: 'REJECTED', errorCode: 'NOT_FOUND', reason: 'it was never opened', guestId },
+    ]);
   });
 
   it('an attempt that was refused before it had a place is not found', async () => {
