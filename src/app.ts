@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { identify } from './access/api-keys.js';
+import { Gate } from './access/gate.js';
 import { isLoopback, type Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
@@ -41,6 +41,7 @@ import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
 import { allExpiries } from './store/expiry.js';
 import { SqliteIntentLedger } from './store/intent-ledger.js';
+import { LedgerHealth } from './store/ledger-health.js';
 import { MetricsReader } from './store/metrics-reader.js';
 import { openDatabase } from './store/open-database.js';
 import { Outbox } from './store/outbox.js';
@@ -68,6 +69,8 @@ export interface Overrides {
 export interface Engine extends AsyncDisposable {
   readonly services: Services;
   readonly log: Logger;
+  /** Who may come in. */
+  readonly gate: Gate;
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
@@ -97,20 +100,18 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
     const webhookEvents = webhookUrl === null ? [] : config.crm.events;
     const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, masterKeys, webhookEvents }));
-    let isAlive = true;
-    ledger.onFailure((error) => {
-      isAlive = false;
-      log.fatal({ err: error }, 'the ledger thread died: nothing can be written any more');
-      overrides.onFatal?.();
-    });
-    ledger.onStorageChange((failure) => {
-      if (failure) log.error({ failure }, 'the database cannot be written: not ready until it can');
-      else log.warn('the database can be written again');
-    });
+    const health = new LedgerHealth(ledger, log, () => overrides.onFatal?.());
     const signer = openSigner(secrets.auditSigningKey, usesSandbox ? database.path : null);
     const checkpointing = signer && { signer, file: config.auditCheckpointFile };
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
     else log.warn('AUDIT_SIGNING_KEY is not set: the audit trail is not signed');
+    const gate = new Gate({
+      keys: config.apiKeys,
+      addressKey: vault.derive('source addresses'),
+      write: (refusals) => ledger.execute('recordRefusals', refusals, { linger: true }),
+      log,
+    });
+    teardown.use(gate);
     const events = new EventReader(database);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events));
@@ -211,10 +212,11 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
         stream,
       },
       log,
+      gate,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
       auditKeySet: signer?.keySet ?? null,
-      isHealthy: () => isAlive && ledger.isWritable,
+      isHealthy: () => health.isHealthy,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -238,16 +240,17 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   try {
     const engine = teardown.use(await createEngine(settings, overrides));
     const { services, log } = engine;
-    const authenticate = (authorization: string | undefined) => {
-      const caller = identify(config.apiKeys, authorization, new Date());
+    const { gate } = engine;
+    const authenticate = (authorization: string | undefined, sourceAddress: string | null) => {
+      const caller = gate.admit(authorization, sourceAddress);
       if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');
-      return { ...caller, sourceAddress: null };
+      return caller;
     };
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
     const acceptsHost = (host = '') =>
       config.apiKeys.length > 0 ||
       (URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')));
-    const schema = buildGraphqlSchema();
+    const schema = buildGraphqlSchema((caller, field) => gate.forbid(caller, field));
     const apollo = await startApollo(schema, log);
     teardown.defer(() => apollo.stop());
     const server = teardown.use(
@@ -255,8 +258,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         host: config.host,
         port: config.port,
         apollo,
-        createContext: ({ authorization, idempotencyKey }) =>
-          createContext(authenticate(authorization), services, idempotencyKey),
+        createContext: ({ authorization, message, idempotencyKey }) =>
+          createContext(authenticate(authorization, gate.sourceOf(message)), services, idempotencyKey),
         acceptsHost,
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,
@@ -272,6 +275,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         services,
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,
+        sourceOf: (request) => gate.sourceOf(request),
         acceptsHost,
         log,
       }),

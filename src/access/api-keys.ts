@@ -6,21 +6,32 @@ export interface Identity {
   readonly role: Role;
 }
 
+/** Why a caller is turned away for its key. */
+export type KeyRefusal = 'no key' | 'unknown key' | 'the key is expired';
+
+/** What came of looking for whoever presents a key. */
+export type Identification =
+  | { readonly identity: Identity; readonly refusal: null }
+  /** Also an expired key has a name. */
+  | { readonly identity: Identity | null; readonly refusal: KeyRefusal };
+
 /** Where there are no keys the server listens on loopback alone, and whoever reaches it may do everything. */
 const LOCAL: Identity = { name: 'local', role: 'OPS' };
 
 /**
- * Tells who presents an `Authorization: Bearer …` header; null where it is nobody that we know.
+ * Tells who presents an `Authorization: Bearer …` header, or why that is nobody whom we let in.
  * @param keys empty: everybody is `local`
  */
-export function identify(keys: readonly ApiKey[], authorization: string | undefined, now: Date): Identity | null {
-  if (keys.length === 0) return LOCAL;
+export function identify(keys: readonly ApiKey[], authorization: string | undefined, now: Date): Identification {
+  if (keys.length === 0) return { identity: LOCAL, refusal: null };
   const token = authorization?.match(/^Bearer +(\S+)$/i)?.[1];
-  if (token === undefined) return null;
+  if (token === undefined) return { identity: null, refusal: 'no key' };
   const presented = createHash('sha256').update(token).digest();
   let found: ApiKey | null = null;
   // All keys are compared, each in constant time: how long it takes tells nothing.
   for (const key of keys) if (timingSafeEqual(presented, Buffer.from(key.sha256, 'hex'))) found = key;
-  if (!found || (found.expiresAt && found.expiresAt <= now)) return null;
-  return { name: found.name, role: found.role };
+  if (!found) return { identity: null, refusal: 'unknown key' };
+  const identity = { name: found.name, role: found.role };
+  const isExpired = found.expiresAt !== undefined && found.expiresAt <= now;
+  return { identity, refusal: isExpired ? 'the key is expired' : null };
 }

@@ -4,24 +4,37 @@ import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphq
 import { GraphQLDateTime } from 'graphql-scalars';
 import { type AuthCheckerFn, buildSchemaSync } from 'type-graphql';
 import { AuditResolver } from './audit-resolver.js';
-import type { GraphqlContext } from './context.js';
+import type { GraphqlContext, KnownCaller } from './context.js';
 import { forbidden } from './error-format.js';
 import { EventResolver } from './event-resolver.js';
 import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
 import { WebhookResolver } from './webhook-resolver.js';
 
-const mayCall: AuthCheckerFn<GraphqlContext> = ({ context, info }, roles) => {
-  if (roles.includes(context.caller.role)) return true;
-  throw forbidden(`A key with the role ${context.caller.role} may not use "${info.fieldName}".`);
-};
+/** Hears of a caller whose role may not use a field, such as `Query.audits`. */
+export type ForbiddenListener = (caller: KnownCaller, field: string) => void;
+
+function checkerOf(onForbidden: ForbiddenListener): AuthCheckerFn<GraphqlContext> {
+  // A list asks for each of its rows: that is one refusal all the same.
+  const told = new WeakMap<GraphqlContext, Set<string>>();
+  return ({ context, info }, roles) => {
+    const { caller } = context;
+    if (roles.includes(caller.role)) return true;
+    const field = `${info.parentType.name}.${info.fieldName}`;
+    const fields = told.get(context) ?? new Set();
+    told.set(context, fields);
+    if (!fields.has(field)) onForbidden(caller, field);
+    fields.add(field);
+    throw forbidden(`A key with the role ${caller.role} may not use "${info.fieldName}".`);
+  };
+}
 
 /** The GraphQL schema of DESIGN §3; `schema.graphql` is its print. */
-export const buildGraphqlSchema = (): GraphQLSchema =>
+export const buildGraphqlSchema = (onForbidden: ForbiddenListener = () => undefined): GraphQLSchema =>
   buildSchemaSync({
     resolvers: [SessionResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
-    authChecker: mayCall,
+    authChecker: checkerOf(onForbidden),
     validate: false,
     // It would run the introspection query over the schema at each start; Apollo Server checks the schema again anyway.
     skipCheck: true,

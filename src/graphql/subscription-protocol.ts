@@ -21,7 +21,7 @@ export interface ProtocolOptions {
   /** What the public sees of an error. */
   readonly format: FormatError;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
-  authenticate(authorization: string | undefined): KnownCaller;
+  authenticate(authorization: string | undefined, sourceAddress: string | null): KnownCaller;
 }
 
 interface ConnectionParams extends Record<string, unknown> {
@@ -32,6 +32,8 @@ interface ConnectionParams extends Record<string, unknown> {
 /** What there is to a socket beside the protocol. */
 export interface SocketExtra {
   readonly socket: SubscriptionSocket;
+  /** Where it comes from, pseudonymised; null where that is not known. */
+  readonly sourceAddress: string | null;
   close(code: number, reason: string): void;
   caller?: KnownCaller;
   marks?: ProgressMarks;
@@ -65,7 +67,7 @@ export function makeProtocol({
       const { authorization, Authorization } = connectionParams ?? {};
       const given = authorization ?? Authorization;
       try {
-        extra.caller = authenticate(typeof given === 'string' ? given : undefined);
+        extra.caller = authenticate(typeof given === 'string' ? given : undefined, extra.sourceAddress);
       } catch {
         extra.close(CloseCode.Forbidden, 'Forbidden');
         return false;

@@ -20,7 +20,9 @@ export interface SubscriptionServerOptions {
   /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
-  authenticate(authorization: string | undefined): KnownCaller;
+  authenticate(authorization: string | undefined, sourceAddress: string | null): KnownCaller;
+  /** Where a request comes from, pseudonymised; null where that is not known. */
+  sourceOf(request: IncomingMessage): string | null;
   /** Whether requests to this `Host` are ours to answer. */
   acceptsHost(host: string | undefined): boolean;
   readonly log: { error(fields: object, message: string): void };
@@ -46,10 +48,13 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
     else if (!options.acceptsHost(request.headers.host)) refuse(socket, '421 Misdirected Request');
     else if (!isSameOrigin(request)) refuse(socket, '403 Forbidden');
-    else
-      sockets.handleUpgrade(request, socket, head, (webSocket) =>
-        serve(webSocket, new SubscriptionSocket(webSocket, socket, options.keepAliveMs), protocol, log),
-      );
+    else {
+      const sourceAddress = options.sourceOf(request);
+      sockets.handleUpgrade(request, socket, head, (webSocket) => {
+        const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
+        serve(webSocket, { socket: subscriptionSocket, sourceAddress }, protocol, log);
+      });
+    }
   };
   http.on('upgrade', upgrade);
 
@@ -76,7 +81,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
  */
 function serve(
   webSocket: WebSocket,
-  socket: SubscriptionSocket,
+  extra: Pick<SocketExtra, 'socket' | 'sourceAddress'>,
   protocol: ProtocolServer<SocketExtra>,
   log: SubscriptionServerOptions['log'],
 ): void {
@@ -85,7 +90,7 @@ function serve(
   const closed = protocol.opened(
     {
       protocol: webSocket.protocol,
-      send: (message) => socket.send(message),
+      send: (message) => extra.socket.send(message),
       close,
       onMessage: (handle) => {
         webSocket.on('message', (data) => {
@@ -96,7 +101,7 @@ function serve(
         });
       },
     },
-    { socket, close },
+    { ...extra, close },
   );
   webSocket.on('error', () => undefined); // of the client's making; the close follows
   webSocket.once('close', (code, reason) => {

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
@@ -15,8 +15,8 @@ export interface HttpServerOptions<Context extends object> {
   readonly host: string;
   readonly port: number;
   readonly apollo: ApolloServer<Context>;
-  /** Who asks, and what for, from the headers; throws for nobody. */
-  createContext(headers: RequestHeaders): Context;
+  /** Who asks, and what for; throws for nobody. */
+  createContext(request: RequestFacts): Context;
   readonly playgroundDirectory: string;
   /** The public keys of the audit trail's checkpoints; null where it is not signed. */
   readonly auditKeySet: object | null;
@@ -29,11 +29,12 @@ export interface HttpServerOptions<Context extends object> {
   isHealthy(): boolean;
 }
 
-/** What of a request's headers GraphQL is told. */
-interface RequestHeaders {
+/** What GraphQL is told of a request. */
+interface RequestFacts {
   readonly authorization: string | undefined;
   /** Null where there is none. */
   readonly idempotencyKey: string | null;
+  readonly message: IncomingMessage;
 }
 
 /** The server's HTTP, listening. Disposing of it drains: what was accepted is answered. */
@@ -67,6 +68,7 @@ export async function startHttpServer<Context extends object>(
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     connections.add(socket);
+    void socket.remoteAddress; // read once, it is known also when the client is gone by the time that its request is read
     socket.once('close', () => connections.delete(socket));
   });
   let closed: Promise<void> | null = null;
@@ -98,7 +100,7 @@ export async function startHttpServer<Context extends object>(
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    handler: fastifyApolloHandler(apollo, { context: async ({ headers }) => createContext(requestHeaders(headers)) }),
+    handler: fastifyApolloHandler(apollo, { context: async ({ raw }) => createContext(factsOf(raw)) }),
   });
 
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
@@ -143,11 +145,12 @@ function cannotListen(host: string, port: number, error: NodeJS.ErrnoException):
   return new StartupError(problem, { cause: error });
 }
 
-function requestHeaders(headers: IncomingHttpHeaders): RequestHeaders {
+function factsOf(message: IncomingMessage): RequestFacts {
+  const { headers } = message;
   const { authorization } = headers;
   const key = headers['idempotency-key'];
   const text = Array.isArray(key) ? key.join(', ') : key;
-  return { authorization, idempotencyKey: text === undefined ? null : unquoted(text.trim()) };
+  return { authorization, message, idempotencyKey: text === undefined ? null : unquoted(text.trim()) };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { deriveKey } from './encryption-key.js';
 import { GuestKey, guestKeyIdOf, guestNameOf, type Personal } from './guest-key.js';
 import { keyWrapOf, readIndexKey, unwrapKey, wrapKey } from './keyring.js';
 import type { MasterCipher, MasterKeys } from './master-cipher.js';
@@ -58,6 +59,11 @@ export class GuestVault {
   /** As {@link blind}; null stays null. */
   blindOrNull(what: Blinded, value: string | null): string | null {
     return value === null ? null : this.blind(what, value);
+  }
+
+  /** A key for one purpose, which stays the same when `ENCRYPTION_KEY` is changed. */
+  derive(purpose: string): Buffer {
+    return deriveKey(this.#indexKey, purpose);
   }
 
   /** The name that stands for a guest in rows; null for one that was never heard of, or was forgotten. */

@@ -1,0 +1,48 @@
+import { createHmac } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import ipaddr from 'ipaddr.js';
+
+const TAG_HEX_DIGITS = 12;
+
+/**
+ * Where requests come from, as far as it is kept: never an address, but its network and a keyed hash of it (HMAC-SHA-256).
+ * Whoever makes many requests is recognised by that, and whoever has an address and the key can look for it.
+ */
+export class SourceAddresses {
+  readonly #key: Buffer;
+
+  /** @param key of the hashes; where it changes, nobody is recognised any more */
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  /** `203.0.113.0/24#a1b2c3d4e5f6`; null where the peer is not known. */
+  of(request: Pick<IncomingMessage, 'socket'>): string | null {
+    return this.pseudonymOf(addressOf(request));
+  }
+
+  /** The pseudonym of an address in any form; null for what is none. */
+  pseudonymOf(address: string | undefined): string | null {
+    if (address === undefined || !ipaddr.isValid(address)) return null;
+    // An IPv4 client of a server that listens on `::` is the same client.
+    const peer = ipaddr.process(address);
+    const tag = createHmac('sha256', this.#key).update(textOf(peer)).digest('hex').slice(0, TAG_HEX_DIGITS);
+    return `${networkOf(peer)}#${tag}`;
+  }
+}
+
+/** The one place that knows whom a request is from. */
+const addressOf = ({ socket }: Pick<IncomingMessage, 'socket'>): string | undefined => socket.remoteAddress;
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** Without the zone of a link-local address: it names an interface of ours. */
+const textOf = (address: Address): string =>
+  address instanceof ipaddr.IPv6 ? new ipaddr.IPv6(address.parts).toString() : address.toString();
+
+/** What a provider gives one customer is at least as large as these. */
+function networkOf(address: Address): string {
+  const bits = address.kind() === 'ipv4' ? 24 : 48;
+  const bytes = address.toByteArray().map((byte, index) => (index < bits / 8 ? byte : 0));
+  return `${textOf(ipaddr.fromByteArray(bytes))}/${bits}`;
+}
