@@ -5,7 +5,10 @@ import type { AuditFilter as AuditCriteria } from '../store/audit-reader.js';
 import type { AuditVerification as Verification } from '../store/verify-audit-trail.js';
 
 @ObjectType({
-  description: 'One entry of the audit trail: written once, never changed, chained to the one before it.',
+  description:
+    'One entry of the audit trail: written once, never changed, chained to the one before it. There is one for every attempt ' +
+    'to open a session, every answer that was given again, every order to end a session that was carried out or refused, ' +
+    'and for whoever was turned away.',
   simpleResolvers: true,
 })
 export class Audit {
@@ -18,7 +21,7 @@ export class Audit {
   @Field(() => Date, { description: 'When it was written, by the clock of the server.' })
   timestamp!: Date;
 
-  @Field(() => ID, { description: 'The attempt that it is about.' })
+  @Field(() => ID, { description: 'The attempt that it is about; where it is about none, an id of its own.' })
   requestId!: string;
 
   @Field(() => AuditKind, { description: 'What it records.' })
@@ -50,19 +53,24 @@ export class Audit {
   @Field(() => String, { nullable: true, description: "The session's id at CXone." })
   sessionId!: string | null;
 
-  @Field(() => String, { description: 'Who caused it: the name of an API key, or the part of the server.' })
+  @Field(() => String, {
+    description:
+      'Who caused it: the name of an API key, the part of the server, or `anonymous` for somebody without a valid key.',
+  })
   actor!: string;
 
   @Field(() => String, {
     nullable: true,
     description:
-      'The role of its key, or SYSTEM for a part of the server; null in entries from before roles were kept.',
+      'The role of its key, or SYSTEM for a part of the server; null for `anonymous`, and in entries from before roles were kept.',
   })
   actorRole!: string | null;
 
   @Field(() => String, {
     nullable: true,
-    description: 'Where the request came from: its network, and a keyed hash of the whole address.',
+    description:
+      'Where the request came from: its network, and a keyed hash of the whole address, such as ' +
+      '`203.0.113.0/24#a1b2c3d4e5f6`. Null where nobody asked, or the address is not known.',
   })
   sourceAddress!: string | null;
 
@@ -72,7 +80,11 @@ export class Audit {
   @Field(() => Int, { nullable: true, description: 'The fraud score, from 0 (harmless) to 100.' })
   fraudScore!: number | null;
 
-  @Field(() => Int, { nullable: true, description: 'How often the session was sent to CXone.' })
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'How often the session was sent to CXone; of callers that were turned away (ACCESS_REFUSED), how often that was.',
+  })
   attempts!: number | null;
 
   @Field(() => String, {

@@ -107,7 +107,7 @@ register(SessionEventType, 'SessionEventType', "What happened to a session, or t
 
 register(AuditKind, 'AuditKind', 'What an audit entry records.', {
   SESSION_INITIATION: 'An attempt to open a session, with its outcome: one entry for each request id.',
-  SESSION_ENDED: 'A session was ended.',
+  SESSION_ENDED: 'A session was ended, or was not: `status` and `errorCode` say which.',
   SESSION_EXPIRED: "A session's time is over.",
   CRM_SYNC: 'The CRM was told of a session, or could not be.',
   SESSION_RECONCILED: 'The outcome of an interrupted attempt was found out.',
@@ -115,7 +115,9 @@ register(AuditKind, 'AuditKind', 'What an audit entry records.', {
   WEBHOOK_ENDPOINT_DISABLED: "The CRM's endpoint was disabled.",
   WEBHOOK_ENDPOINT_RESUMED: "The CRM's endpoint was made active again.",
   SESSION_REPLAYED: 'An answer was given again to the same idempotency key.',
-  ACCESS_REFUSED: 'Somebody without a valid key, or without the right to do it, was turned away.',
+  ACCESS_REFUSED:
+    'Somebody without a valid key, or without the right to do it, was turned away. The first is told of at once; what the same ' +
+    'caller is refused for the same reason within a minute is counted (`attempts`).',
   SERVER_STARTED: 'The server was started, with these settings.',
   GUEST_ERASED: "A guest's personal data was erased.",
   TRAIL_ARCHIVED: 'The oldest entries were moved to an archive.',
