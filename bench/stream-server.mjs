@@ -46,6 +46,7 @@ async function attach() {
     services: { stream, events, sessions: new SessionReader(database) },
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,
+    sourceOf: () => null,
     acceptsHost: () => true,
     log: console,
   });

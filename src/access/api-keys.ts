@@ -7,7 +7,7 @@ export interface Identity {
 }
 
 /** Why a caller is turned away for its key. */
-export type KeyRefusal = 'no key' | 'unknown key' | 'the key is expired';
+type KeyRefusal = 'no key' | 'unknown key' | 'the key is expired';
 
 /** What came of looking for whoever presents a key. */
 export type Identification =

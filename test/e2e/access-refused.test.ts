@@ -9,7 +9,7 @@ import type { Role } from '../../src/config.js';
 import { SessionInitiator } from '../../src/session-initiator.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from '../support/eventually.js';
-import { inputFor, type Network, OPEN, startNetwork } from '../support/network.js';
+import { inputFor, OPEN, startNetwork } from '../support/network.js';
 
 const TRAIL = /* GraphQL */ `
   { audits(first: 100) { nodes { requestId kind status errorCode reason guestId actor actorRole sourceAddress attempts } }
@@ -180,7 +180,7 @@ describe('what is kept of callers', () => {
 
     const written = [trail, ...logLines].map((text) => Buffer.from(text));
     const open = filesIn(directory); // with the write-ahead log
-    await (network as Network)[Symbol.asyncDispose]();
+    await network[Symbol.asyncDispose]();
     for (const bytes of [...written, ...open, ...filesIn(directory)]) {
       for (const secret of [presented, hashOf(presented), ...Object.values(keys), ...Object.values(keys).map(hashOf)]) {
         expect(bytes.includes(secret)).toBe(false);

@@ -146,6 +146,14 @@ describe('the key', () => {
   });
 });
 
+/** What the books say beside that an answer was given again. */
+async function booksButReplays(network: Network, guestId: string) {
+  const isNews = ({ kind }: { kind: string }) => kind !== 'SESSION_REPLAYED';
+  const books = await booksOf(network, guestId);
+  const trail = (await auditTrail(network)).audits.filter(isNews);
+  return { ...books, audits: books.audits.filter(isNews), trail };
+}
+
 describe('the same key and input', () => {
   test('get the same answer, without a call to CXone, a row, an event or a webhook', async () => {
     const network = await startNetwork();
@@ -153,7 +161,7 @@ describe('the same key and input', () => {
     const first = await open(network, input);
     expect(first).toMatchObject({ replayed: false, userErrors: [], clientToken: expect.stringMatching(/^ctk_/) });
     await eventually(async () => (await booksOf(network, input.guestId)).sessions[0].crmSync === 'DELIVERED');
-    const before = [await booksOf(network, input.guestId), await auditTrail(network)];
+    const before = await booksButReplays(network, input.guestId);
     network.cxone.reset();
 
     for (let again = 0; again < 3; again += 1) {
@@ -165,7 +173,7 @@ describe('the same key and input', () => {
     }
 
     expect(network.cxone.calls).toEqual([]);
-    expect([await booksOf(network, input.guestId), await auditTrail(network)]).toEqual(before);
+    expect(await booksButReplays(network, input.guestId)).toEqual(before);
     // Were there a second webhook, it would have come before that of the next session.
     const { requestId } = await open(network);
     await eventually(
@@ -300,9 +308,9 @@ describe('what is replayed', () => {
       replayed: false,
       userErrors: [{ code: 'FRAUD_BLOCKED', stage: 'FRAUD' }],
     });
-    const before = await booksOf(strict, input.guestId);
+    const before = await booksButReplays(strict, input.guestId);
     expect(await open(strict, input)).toEqual({ ...refused, replayed: true });
-    expect(await booksOf(strict, input.guestId)).toEqual(before);
+    expect(await booksButReplays(strict, input.guestId)).toEqual(before);
     await strict[Symbol.asyncDispose]();
 
     const lax = await startNetwork({ databaseUrl, env: { FRAUD_THRESHOLD: '75' } });

@@ -12,10 +12,10 @@ const trailOf = (books: Books) => new AuditReader(books).after(0, 100);
 
 it('an attempt that was interrupted is still known by the caller and the address that its reservation has kept', async () => {
   const books = await openBooks();
-  const shape = attemptFor();
+  const { request } = attemptFor();
   const attempt = new Attempt(CALLER, 15_000);
-  Object.assign(attempt, { request: shape.request, risk: shape.risk });
-  await books.attempts.reserve(attempt, shape.request);
+  attempt.request = request;
+  await books.attempts.reserve(attempt, request);
   const session = (await books.sessions.byId(attempt.requestId))!;
 
   await books.sessions.reconcile(session, { session: null, hasSurplus: false });
