@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -190,6 +190,25 @@ describe('what is kept of callers', () => {
       expect(bytes.includes('127.0.0.1')).toBe(false);
     }
     expect(trail).toMatch(/127\.0\.0\.0\/24#/);
+  });
+
+  it('is the same for the same address, also when ENCRYPTION_KEY was changed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'rotated-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const databaseUrl = `file:${join(directory, 'test.db')}`;
+    const [before, after] = [randomBytes(32), randomBytes(32)].map((key) => key.toString('base64')) as [string, string];
+    const sourceIn = async (env: Record<string, string>) => {
+      await using network = await startNetwork({ databaseUrl, env });
+      const { data } = await network.graphql(OPEN, { input: inputFor() });
+      const { requestId } = data.createGuestSession;
+      const query = 'query ($id: String) { audits(filter: { requestId: $id }) { nodes { sourceAddress kind } } }';
+      const { nodes } = (await network.graphql(query, { id: requestId })).data.audits;
+      return nodes.find(({ kind }: { kind: string }) => kind === 'SESSION_INITIATION').sourceAddress;
+    };
+
+    const source = await sourceIn({ ENCRYPTION_KEY: before });
+    expect(source).toMatch(HERE);
+    expect(await sourceIn({ ENCRYPTION_KEY: after, ENCRYPTION_KEYS_OLD: before })).toBe(source);
   });
 
   it('is no address where there is none: in a program that calls the pipeline as a library', async () => {
