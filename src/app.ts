@@ -30,6 +30,7 @@ import { createLog } from './log.js';
 import { createHttpClient } from './outbound/http-client.js';
 import { wasNothingSent } from './outbound/undici-adapter.js';
 import { PLAYGROUND } from './paths.js';
+import { recordStart } from './record-start.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
@@ -95,12 +96,12 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       ...secrets.encryptionKeysOld,
     ]);
     teardown.defer(() => database.close());
-    const { appliedMigrations, masterKeys, vault } = database;
-    if (appliedMigrations.length > 0) log.debug({ appliedMigrations }, 'the database was brought up to date');
+    const { masterKeys, vault } = database;
     const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;
     const webhookEvents = webhookUrl === null ? [] : config.crm.events;
     const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, masterKeys, webhookEvents }));
     const health = new LedgerHealth(ledger, log, () => overrides.onFatal?.());
+    await recordStart({ config, appliedMigrations: database.appliedMigrations }, ledger, log);
     const signer = openSigner(secrets.auditSigningKey, usesSandbox ? database.path : null);
     const checkpointing = signer && { signer, file: config.auditCheckpointFile };
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
@@ -239,8 +240,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const teardown = new Teardown();
   try {
     const engine = teardown.use(await createEngine(settings, overrides));
-    const { services, log } = engine;
-    const { gate } = engine;
+    const { services, log, gate } = engine;
     const authenticate = (authorization: string | undefined, sourceAddress: string | null) => {
       const caller = gate.admit(authorization, sourceAddress);
       if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');

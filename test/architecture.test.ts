@@ -89,6 +89,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },
   'paths.ts': {},
   'teardown.ts': {},
+  'canonical-json.ts': {},
+  'record-start.ts': { types: ['config.ts', 'store/'], values: ['canonical-json.ts', 'paths.ts'] },
   'crash-points.ts': { types: ['guest-session/', 'config.ts'] },
   'log.ts': { types: ['config.ts'] },
   'start-message.ts': { types: ['app.ts'] },

@@ -16,7 +16,7 @@ import {
   releaseAbandonedAttempts,
 } from './session-commands.js';
 import { removeOldSessions } from './session-retention.js';
-import { recordFailedEnd, recordRefusals } from './trail-commands.js';
+import { recordFailedEnd, recordRefusals, recordStart } from './trail-commands.js';
 
 /**
  * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
@@ -49,6 +49,7 @@ export const LEDGER_COMMANDS = {
   recordCheckpoint,
   recordFailedEnd,
   recordRefusals,
+  recordStart,
 } as const;
 
 type Commands = typeof LEDGER_COMMANDS;

@@ -1,5 +1,5 @@
 import type { RefusalStatus } from '../errors.js';
-import type { Actor } from '../guest-session/actor.js';
+import { type Actor, systemActor } from '../guest-session/actor.js';
 import { mintRequestId } from '../guest-session/request-id.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, NO_SESSION, sessionRow } from './session-row.js';
@@ -37,4 +37,15 @@ export function recordRefusals(transaction: LedgerTransaction, refusals: readonl
     const subject = { ...NO_SESSION, id: mintRequestId().id };
     auditSession(transaction, subject, { kind: 'ACCESS_REFUSED', status: 'REJECTED', ...refused });
   }
+}
+
+/** The server begins. */
+export function recordStart(transaction: LedgerTransaction, { reason }: { readonly reason: string }): void {
+  const subject = { ...NO_SESSION, id: mintRequestId().id };
+  auditSession(transaction, subject, {
+    kind: 'SERVER_STARTED',
+    status: 'SUCCESS',
+    reason,
+    actor: systemActor('server'),
+  });
 }

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { PACKAGE } from '../src/paths.js';
+import { temporaryDirectory } from './store/ledger.js';
+import { open, startNetwork } from './support/network.js';
+
+const STARTS = /* GraphQL */ `
+  {
+    audits(filter: { kind: SERVER_STARTED }) { nodes { sequence requestId status reason actor actorRole sourceAddress guestId errorCode } }
+  }
+`;
+const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8'));
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const hashIn = (reason: string) => /configuration sha256 ([0-9a-f]{64})(;|$)/.exec(reason)?.[1];
+
+/** Starts a server, and gives what its trail and its log say of the start. */
+async function start(databaseUrl: string, env: Record<string, string> = {}, key?: string) {
+  await using network = await startNetwork({ databaseUrl, env });
+  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  const { data } = await network.graphql(STARTS, undefined, headers);
+  const logged = network.logLines.map((line) => JSON.parse(line)).find(({ configuration }) => configuration);
+  return { starts: data.audits.nodes, logged };
+}
+
+describe('the start of a server', () => {
+  it('is the first entry, with the version, the hash of the settings and the migrations of a new database', async () => {
+    const { starts } = await start(`file:${join(temporaryDirectory(), 'test.db')}`);
+
+    expect(starts).toEqual([
+      {
+        sequence: 1,
+        requestId: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/),
+        status: 'SUCCESS',
+        reason: expect.stringMatching(/; configuration sha256 [0-9a-f]{64}; migrations applied: \d+_\w+(, \d+_\w+)*$/),
+        actor: 'server',
+        actorRole: 'SYSTEM',
+        sourceAddress: null,
+        guestId: null,
+        errorCode: null,
+      },
+    ]);
+    expect(starts[0].reason).toContain(`version ${version}; `);
+  });
+
+  it('is in the trail each time, with another hash where the settings are others', async () => {
+    const databaseUrl = `file:${join(temporaryDirectory(), 'test.db')}`;
+    await start(databaseUrl, { MAX_CONCURRENT_SESSIONS: '5' });
+    await start(databaseUrl, { MAX_CONCURRENT_SESSIONS: '6' });
+    const { starts } = await start(databaseUrl, { MAX_CONCURRENT_SESSIONS: '6' });
+
+    expect(starts).toHaveLength(3);
+    const [third, second, first] = starts.map(({ reason }: { reason: string }) => reason);
+    expect(second).not.toContain('migrations applied');
+    expect(hashIn(first)).not.toBe(hashIn(second));
+    // The sandboxes of a test have other ports each time.
+    expect(hashIn(third)).toEqual(expect.any(String));
+  });
+
+  it('is in the log with the settings that the hash is of', async () => {
+    const { starts, logged } = await start(`file:${join(temporaryDirectory(), 'test.db')}`);
+
+    expect(hashIn(starts[0].reason)).toBe(sha256(logged.configuration));
+    const configuration = JSON.parse(logged.configuration);
+    expect(Object.keys(configuration)).toEqual(Object.keys(configuration).sort());
+    expect(configuration).toMatchObject({ maxConcurrentSessions: 5, fraud: { threshold: 75 } });
+  });
+
+  it('tells the names of API keys and nothing by which one could be found', async () => {
+    const apiKeys = [{ name: 'console', role: 'OPS', sha256: sha256('a-key'), expiresAt: '2090-01-01T00:00:00Z' }];
+    const env = {
+      API_KEYS: JSON.stringify(apiKeys),
+      FRAUD_SERVICE_URL: 'https://fraud.test/?token=t0p',
+      FRAUD_PROVIDER: 'http',
+    };
+    const { logged } = await start(`file:${join(temporaryDirectory(), 'test.db')}`, env, 'a-key');
+
+    expect(JSON.parse(logged.configuration).apiKeys).toEqual([
+      { name: 'console', role: 'OPS', expiresAt: '2090-01-01T00:00:00.000Z' },
+    ]);
+    expect(JSON.parse(logged.configuration).fraud.serviceUrl).toBe('https://fraud.test/?…');
+    expect(logged.configuration).not.toContain(sha256('a-key'));
+    expect(logged.configuration).not.toContain('t0p');
+  });
+
+  it('comes before all that the server does', async () => {
+    const network = await startNetwork();
+    const { requestId } = await open(network);
+    const { data } = await network.graphql('{ audits(first: 100) { nodes { sequence kind requestId } } }');
+    const sequenceOf = (kind: string) =>
+      data.audits.nodes.find((entry: { kind: string }) => entry.kind === kind).sequence;
+
+    expect(sequenceOf('SERVER_STARTED')).toBe(1);
+    expect(data.audits.nodes.find((entry: { kind: string }) => entry.kind === 'SESSION_INITIATION')).toMatchObject({
+      sequence: 2,
+      requestId,
+    });
+  });
+});
