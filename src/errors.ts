@@ -1,5 +1,5 @@
 /**
- * Every way an attempt to open a guest session, to end one, or to send a webhook again can fail. Public: front ends switch on these codes.
+ * Every way an attempt to open a guest session, to end one, to erase a guest, or to send a webhook again can fail. Public: front ends switch on these codes.
  */
 export const ErrorCode = {
   INVALID_INPUT: 'INVALID_INPUT',
@@ -23,7 +23,7 @@ export const ErrorCode = {
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** The steps of opening a session, in order, the one of ending it, and that of sending webhooks again. */
+/** The steps of opening a session, in order, and one each for ending it, erasing a guest and sending webhooks again. */
 export const PipelineStage = {
   VALIDATE: 'VALIDATE',
   RECOGNISE: 'RECOGNISE',
@@ -34,6 +34,7 @@ export const PipelineStage = {
   CREATE: 'CREATE',
   CLOSE: 'CLOSE',
   END: 'END',
+  ERASE: 'ERASE',
   REPLAY: 'REPLAY',
 } as const;
 export type PipelineStage = keyof typeof PipelineStage;

@@ -74,7 +74,7 @@ register(
 register(
   PipelineStage,
   'PipelineStage',
-  'The steps of opening a session, in order, that of ending one, and that of sending webhooks again.',
+  'The steps of opening a session, in order, and those of ending one, erasing a guest and sending webhooks again.',
   {
     VALIDATE: 'Checking the input.',
     RECOGNISE: 'Looking for an earlier request with the same idempotency key.',
@@ -85,6 +85,7 @@ register(
     CREATE: 'Opening the session at CXone.',
     CLOSE: 'Writing the outcome down.',
     END: 'Ending a session.',
+    ERASE: 'Erasing a guest.',
     REPLAY: 'Sending a webhook again.',
   },
 );

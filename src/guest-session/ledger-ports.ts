@@ -2,7 +2,7 @@ import type { AttemptError, InternalError } from '../errors.js';
 import type { Actor } from './actor.js';
 import type { Attempt } from './attempt.js';
 import type { Deadline } from './deadline.js';
-import type { GuestId, GuestSessionRecord, Outcome, UpstreamSession, ValidRequest } from './ports.js';
+import type { GuestId, GuestSessionRecord, Outcome, SessionStatus, UpstreamSession, ValidRequest } from './ports.js';
 
 /** A row of ours that holds one of the guest's places: a live session, or a reservation in flight. */
 export interface HeldPlace {
@@ -77,6 +77,26 @@ export interface FailedEnd {
   readonly error: AttemptError | InternalError;
 }
 
+/** What there is of a guest that keeps it from being erased. */
+export interface OpenAttempt {
+  readonly id: string;
+  readonly status: SessionStatus;
+  /** In how many milliseconds CXone is to be asked what became of it, or whether anything arrived late; null where it is not. */
+  readonly lookInMs: number | null;
+}
+
+/** What came of the order to forget a guest. */
+export type Erasure = {
+  /** Audit entries from before personal data was sealed: they hold the guest's id, and cannot be changed. */
+  readonly entriesInTheClear: number;
+} & (
+  | { readonly is: 'ERASED' }
+  /** Nobody has heard of the guest, or it was erased before: the two cannot be told apart. */
+  | { readonly is: 'UNKNOWN_GUEST' }
+  /** Nothing was changed. */
+  | { readonly is: 'OPEN'; readonly attempts: readonly OpenAttempt[] }
+);
+
 /** The books of the intents that callers have named with idempotency keys. */
 export interface IntentLedger {
   /** Claims the request's idempotency key for this attempt, unless it is settled or held. */
@@ -121,4 +141,10 @@ export interface SessionLedger {
   end(id: string, end: SessionEnd): Promise<GuestSessionRecord>;
   /** Writes down that a session was not ended, and why. */
   recordFailedEnd(failed: FailedEnd): Promise<void>;
+  /**
+   * Forgets who a guest is, for good, unless something of it is live or open: in one transaction, so that nothing can be opened in
+   * between.
+   * @param requestId names the act in the audit trail
+   */
+  eraseGuest(guestId: GuestId, requestId: string, actor: Actor): Promise<Erasure>;
 }

@@ -58,7 +58,7 @@ export interface EndGuestSessionRequest {
   readonly reason?: string | null | undefined;
 }
 
-/** A guest's id in its one form (lower case); minted by {@link validateRequest} alone. */
+/** A guest's id in its one form (lower case); minted by `guestIdOf` alone. */
 export type GuestId = string & { readonly __brand: 'GuestId' };
 
 /** A request that passed validation, with every default filled in. */

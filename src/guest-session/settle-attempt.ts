@@ -32,6 +32,8 @@ export const settleAttempt = (
 async function settle(id: string, deadline: Deadline, ports: SettlePorts): Promise<SettledAttempt> {
   const attempt = await ports.sessions.byId(id);
   if (!attempt) throw new Error(`there is no attempt ${id}`);
+  // Whose it was nobody knows any more; a guest is erased when all of its attempts are settled.
+  if (attempt.erased) return { session: attempt, isAnswer: false, surplusLeft: null };
   const ours = await sessionsOf(attempt, deadline, ports);
   const kept = sessionToKeep(attempt, ours);
   const hasSurplus = ours.length > (kept ? 1 : 0);

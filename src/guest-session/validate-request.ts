@@ -29,8 +29,8 @@ export function validateRequest(
     if (!holds) problems.push({ field: ['input', ...field], message });
   };
 
-  const guestId = text(request.guestId).toLowerCase();
-  require(GUEST_ID.test(guestId), 'must be a UUID, or "guest-" and a UUID', 'guestId');
+  const guestId = guestIdOf(request.guestId);
+  require(guestId !== null, NO_GUEST_ID, 'guestId');
 
   const { deviceFingerprint } = request;
   require(isPrintable(
@@ -74,12 +74,12 @@ export function validateRequest(
     keyField ===
       keyHeader, 'must be the same as in the header Idempotency-Key, where both are given', 'idempotencyKey');
 
-  if (problems.length > 0 || languagePreference === null) {
+  if (problems.length > 0 || guestId === null || languagePreference === null) {
     const detail = problems.map(({ field, message }) => `${field.join('.')} ${message}`).join('; ');
     throw new AttemptError('INVALID_INPUT', { problems, detail });
   }
   return {
-    guestId: guestId as GuestId,
+    guestId,
     deviceFingerprint,
     crmId,
     channel,
@@ -90,6 +90,15 @@ export function validateRequest(
     country,
     idempotencyKey,
   };
+}
+
+/** What is said of what is no id of a guest. */
+export const NO_GUEST_ID = 'must be a UUID, or "guest-" and a UUID';
+
+/** A guest's id in its one form; null for what is none. */
+export function guestIdOf(value: unknown): GuestId | null {
+  const guestId = text(value).toLowerCase();
+  return GUEST_ID.test(guestId) ? (guestId as GuestId) : null;
 }
 
 // Library callers are not held to our types at run time.

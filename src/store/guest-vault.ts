@@ -95,6 +95,12 @@ export class GuestVault {
     return row ? this.#keyOf(row) : null;
   }
 
+  /** Destroys the key of this name: what is sealed under it is noise from here on. The name is not given again. */
+  destroy(name: string, erasedAt: Date): void {
+    const sql = 'UPDATE "GuestKey" SET "guestHmac" = NULL, "wrapped" = NULL, "erasedAt" = ? WHERE "id" = ?';
+    this.#db.run(sql, erasedAt, guestKeyIdOf(name));
+  }
+
   #keyOf({ id, wrapped }: KeyRow): GuestKey {
     const name = guestNameOf(id);
     return new GuestKey(name, unwrapKey(this.#wrap, wrapped, name));

@@ -65,7 +65,8 @@ export class SqliteIntentLedger implements IntentLedger {
     return isOver ? this.#claim(attempt, request) : recognition;
   }
 
-  async #claim({ requestId, caller, deadline }: Attempt, request: ValidRequest): Promise<Recognition> {
+  async #claim(attempt: Attempt, request: ValidRequest): Promise<Recognition> {
+    const { requestId, caller, deadline } = attempt;
     const { instanceId: leaseOwner, isAlone, ttlMs } = this.#settings;
     const now = steadyNow();
     const claim = await this.#ledger.execute('claimKey', {
@@ -85,8 +86,11 @@ export class SqliteIntentLedger implements IntentLedger {
     });
     if (claim.is === 'UNREADABLE') throw missingKey('the input of this idempotency key', claim.encryptionKeyId);
     if (claim.is === 'SETTLED') {
+      const conclusion = await this.#conclusion(claim);
+      // The guest was erased just now, and the key with it: it is a new one.
+      if (!conclusion) return this.#claim(attempt, request);
       this.#wake(requestId); // where others wait for this attempt, it has come to its answer
-      return { is: 'REPLAY', conclusion: await this.#conclusion(claim) };
+      return { is: 'REPLAY', conclusion };
     }
     if (claim.is === 'UNSETTLED') return { is: 'UNSETTLED', earlier: await this.#session(claim.requestId) };
     return claim;
@@ -120,7 +124,8 @@ export class SqliteIntentLedger implements IntentLedger {
     for (const wake of this.#waiting.get(requestId) ?? []) wake();
   }
 
-  async #conclusion(settled: KeyClaimResult & { is: 'SETTLED' }): Promise<Conclusion> {
+  /** @returns null where the guest was erased since */
+  async #conclusion(settled: KeyClaimResult & { is: 'SETTLED' }): Promise<Conclusion | null> {
     const { requestId, eventSequence, succeeded, clientToken } = settled;
     if (!succeeded) {
       const error = new AttemptError('FRAUD_BLOCKED');
@@ -128,6 +133,7 @@ export class SqliteIntentLedger implements IntentLedger {
       return { requestId, outcome, session: null, eventSequence, replayed: true };
     }
     const session = await this.#session(requestId);
+    if (session.erased) return null;
     const { sessionId, expiresAt } = session;
     if (sessionId === null || expiresAt === null)
       throw new Error(`the session of the attempt ${requestId} is not open`);

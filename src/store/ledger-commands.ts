@@ -4,6 +4,7 @@ import { claimDeliveries, releaseAbandonedDeliveries, releaseDelivery } from './
 import { replayDeliveries, replayDelivery } from './delivery-replays.js';
 import { removeOldDeliveries } from './delivery-retention.js';
 import { buryDeliveries, recordTry } from './delivery-tries.js';
+import { eraseGuest } from './erase-guest-commands.js';
 import { removeOldEvents } from './event-retention.js';
 import { expireSessions } from './expiry-commands.js';
 import { claimKey, forgetKeys } from './idempotency-commands.js';
@@ -28,6 +29,7 @@ export const LEDGER_COMMANDS = {
   claimKey,
   forgetKeys,
   endSession,
+  eraseGuest,
   expireSessions,
   reconcileAttempt,
   recordSurplus,

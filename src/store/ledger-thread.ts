@@ -5,6 +5,7 @@ import type { ClaimedDelivery } from './delivery-queue.js';
 import { GuestVault } from './guest-vault.js';
 import type { ExecuteOptions } from './ledger.js';
 import type { CommandArguments, CommandName } from './ledger-commands.js';
+import type { ErasedGuest } from './ledger-transaction.js';
 import { LedgerWriter } from './ledger-writer.js';
 import type { MasterKeys } from './master-cipher.js';
 import { MinuteCounter } from './minute-counter.js';
@@ -43,10 +44,12 @@ export type Reply = { readonly number: number } & (
 export type FromThread =
   | { readonly ready: { readonly eventSequence: number } }
   | { readonly storage: StorageFailure | null }
+  | { readonly isLogKept: true }
   | {
       readonly replies: readonly Reply[];
       readonly events: readonly SessionEventRecord[];
       readonly deliveries: readonly ClaimedDelivery[];
+      readonly erased: readonly ErasedGuest[];
     };
 
 /** The thread that writes: the one writer on its own connection, so that waiting for the disk holds up nobody else. */
@@ -61,10 +64,11 @@ function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents, mast
   let replies: Reply[] = [];
   let events: SessionEventRecord[] = [];
   let deliveries: ClaimedDelivery[] = [];
+  let erased: ErasedGuest[] = [];
 
   const send = () => {
-    port.postMessage({ replies, events, deliveries } satisfies FromThread);
-    [replies, events, deliveries] = [[], [], []];
+    port.postMessage({ replies, events, deliveries, erased } satisfies FromThread);
+    [replies, events, deliveries, erased] = [[], [], [], []];
   };
   const reply = (answer: Reply) => {
     // The answers of a group come one after another, as microtasks: the first sees to it that all go in one message.
@@ -74,10 +78,13 @@ function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents, mast
   writer.onCommit((committed) => {
     events.push(...committed.events);
     deliveries.push(...committed.deliveries);
+    erased.push(...committed.erased);
   });
 
   // Not with the answers: who is refused should find the server unready.
   writer.onStorageChange((storage) => port.postMessage({ storage } satisfies FromThread));
+
+  writer.onLogKept(() => port.postMessage({ isLogKept: true } satisfies FromThread));
 
   port.on('message', async (message: ToThread) => {
     if ('end' in message) {

@@ -11,6 +11,13 @@ import type { SqliteConnection } from './sqlite-connection.js';
 /** An event that has no place in the log yet. */
 export type NewSessionEvent = Omit<SessionEventRecord, 'sequence'>;
 
+/** A guest that was forgotten. It is named in memory alone, so that what is kept there can be let go of. */
+export interface ErasedGuest {
+  readonly guestId: string;
+  /** Sequence of the last event before that: later ones are of new requests. */
+  readonly eventSequence: number;
+}
+
 /** Where the two append-only logs end. */
 export interface LedgerHeads {
   readonly eventSequence: number;
@@ -34,6 +41,7 @@ export class LedgerTransaction {
   readonly events: SessionEventRecord[] = [];
   readonly deliveries: ClaimedDelivery[] = [];
   readonly measurements: Measurement[] = [];
+  readonly erased: ErasedGuest[] = [];
 
   /** @param webhookEvents those that the CRM is told of; none where there is no CRM */
   constructor(
@@ -77,10 +85,12 @@ export class LedgerTransaction {
   /** Where the jobs stand, to come back to when the next one fails. */
   mark(): () => void {
     const { heads } = this;
-    const lengths = [this.events.length, this.deliveries.length, this.measurements.length] as const;
+    const lists = [this.events, this.deliveries, this.measurements, this.erased].map(
+      (list) => [list, list.length] as const,
+    );
     return () => {
       this.heads = heads;
-      [this.events.length, this.deliveries.length, this.measurements.length] = lengths;
+      for (const [list, length] of lists) list.length = length;
     };
   }
 }

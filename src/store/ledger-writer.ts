@@ -7,6 +7,7 @@ import type { MinuteCounter } from './minute-counter.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { ledgerUnavailable, storageFailureOf } from './storage-failure.js';
 import { type StorageListener, StorageWatch } from './storage-watch.js';
+import { WriteAheadLog } from './write-ahead-log.js';
 
 /** Above this a group is committed and the event loop gets its turn, before the next one begins. */
 const MAX_GROUP_SIZE = 64;
@@ -37,6 +38,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   readonly #webhookEvents: readonly WebhookEventType[];
   readonly #listeners: ((committed: LedgerTransaction) => void)[] = [];
   readonly #storage: StorageWatch;
+  readonly #log: WriteAheadLog;
   #heads;
   /** What SQLite said when the heads were read: it says something else once another connection has written. */
   #dataVersion: number | undefined;
@@ -59,6 +61,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
     this.#counter = counter;
     this.#webhookEvents = webhookEvents;
     this.#storage = new StorageWatch(db);
+    this.#log = new WriteAheadLog(db);
     this.#heads = readHeads(db);
   }
 
@@ -75,6 +78,11 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
   /** Hears when that changes, before the jobs of the group are refused. */
   onStorageChange(listener: StorageListener): void {
     this.#storage.onChange(listener);
+  }
+
+  /** Hears when the write-ahead log cannot be emptied after an erasure: it is still tried. */
+  onLogKept(listener: () => void): void {
+    this.#log.onKept(listener);
   }
 
   /** Hears of every group after its commit, in commit order. */
@@ -122,6 +130,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
       return;
     }
     this.#heads = written.transaction.heads;
+    if (written.transaction.erased.length > 0) this.#log.empty();
     for (const listener of this.#listeners) listener(written.transaction);
     for (const answer of written.settle) answer();
   }
@@ -186,5 +195,6 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
       await new Promise(setImmediate);
     }
     this.#storage[Symbol.dispose]();
+    this.#log[Symbol.dispose]();
   }
 }

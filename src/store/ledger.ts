@@ -1,12 +1,15 @@
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import type { ClaimedDelivery } from './delivery-queue.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
+import type { ErasedGuest } from './ledger-transaction.js';
 
 /** What a commit has made known. */
 export interface Committed {
   readonly events: readonly SessionEventRecord[];
   /** New deliveries, claimed for this process. */
   readonly deliveries: readonly ClaimedDelivery[];
+  /** Guests that were forgotten: what is kept of them in memory has to go as well. */
+  readonly erased: readonly ErasedGuest[];
 }
 
 export interface ExecuteOptions {

@@ -71,7 +71,7 @@ export interface Reconciliation {
 /** Writes down what was found out. @returns whether its idempotency key gives the session as the answer now */
 export function reconcileAttempt(transaction: LedgerTransaction, reconciliation: Reconciliation): boolean {
   const session = sessionRow(transaction, reconciliation.id);
-  if (!session) return false;
+  if (!session?.guestId) return false; // erased since CXone was asked: it was settled then
   // Who was faster may have seen more: a session that came after we had looked must not be taken for one that is gone.
   if (session.status !== reconciliation.was) return isAnswerToKey(transaction, session);
   const { found } = reconciliation;
@@ -207,7 +207,7 @@ export function recordSurplus(
   { id, sessionIds }: { readonly id: string; readonly sessionIds: readonly string[] },
 ): void {
   const session = sessionRow(transaction, id);
-  if (!session) return;
+  if (!session?.guestId) return; // erased since: what is written of it now would stand in the clear
   const reason = 'a POST arrived late, and what it opened was ended';
   tellOfSession(transaction, session, { type: 'SESSION_RECONCILED', reason });
   audit(transaction, session, 'SUCCESS', `${reason}: ${sessionIds.join(', ')}`);
@@ -219,7 +219,7 @@ export function postponeReconciliation(
   { id, now }: { readonly id: string; readonly now: Date },
 ): boolean {
   const session = sessionRow(transaction, id);
-  if (!session) return false;
+  if (!session?.guestId) return false; // erased since
   const isGivenUp = session.looks >= MOST_LOOKS;
   if (!isGivenUp) scheduleLook(transaction, session, now);
   else if (isOpen(session)) {

@@ -1,7 +1,14 @@
 import { AttemptError } from '../errors.js';
-import { actorOf } from '../guest-session/actor.js';
-import type { FailedEnd, Finding, SessionEnd, SessionLedger, Settlement } from '../guest-session/ledger-ports.js';
-import type { GuestSessionRecord } from '../guest-session/ports.js';
+import { type Actor, actorOf } from '../guest-session/actor.js';
+import type {
+  Erasure,
+  FailedEnd,
+  Finding,
+  SessionEnd,
+  SessionLedger,
+  Settlement,
+} from '../guest-session/ledger-ports.js';
+import type { GuestId, GuestSessionRecord } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
 import { UNCERTAIN_PLACE_MS } from './attempt-commands.js';
 import type { Ledger } from './ledger.js';
@@ -71,6 +78,10 @@ export class SqliteSessionLedger implements SessionLedger {
       errorCode: isBug ? null : error.code,
       reason: isBug ? `internal error ${requestId}` : (error.detail ?? error.message),
     });
+  }
+
+  eraseGuest(guestId: GuestId, requestId: string, actor: Actor): Promise<Erasure> {
+    return this.#ledger.execute('eraseGuest', { guestId, requestId, actor: actorOf(actor), now: steadyNow() });
   }
 
   /** Makes due what an earlier process has left open, whatever its clock said. @returns how many attempts */

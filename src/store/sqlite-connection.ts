@@ -5,8 +5,10 @@ import { StatementCache } from './statement-cache.js';
 
 const SYNCHRONOUS_FULL = 2;
 
+const BUSY_TIMEOUT_MS = 5_000;
+
 const WRITER_PRAGMAS = [
-  'busy_timeout = 5000',
+  `busy_timeout = ${BUSY_TIMEOUT_MS}`,
   // Half the usual, for a new file: most of what a commit writes are index pages with one new entry each.
   'page_size = 2048',
   'journal_mode = WAL',
@@ -19,7 +21,7 @@ const WRITER_PRAGMAS = [
   // 8 MB between checkpoints: pages that change in every commit are then copied to the file once for hundreds of commits.
   'wal_autocheckpoint = 4000',
 ];
-const READER_PRAGMAS = ['busy_timeout = 5000', 'query_only = ON'];
+const READER_PRAGMAS = [`busy_timeout = ${BUSY_TIMEOUT_MS}`, 'query_only = ON'];
 
 /**
  * Opens a database file that nothing can be written to through this handle.
@@ -100,6 +102,20 @@ export class SqliteConnection {
   /** Does nothing when no transaction is open: SQLite ends some by itself, such as on a full disk. */
   rollback(): void {
     if (this.#database.isTransaction) this.run('ROLLBACK');
+  }
+
+  /**
+   * Copies what is in the WAL into the file and empties it. Outside of a transaction.
+   * @param busyTimeoutMs how long it may wait for readers
+   * @returns whether that could be done
+   */
+  emptyLog(busyTimeoutMs: number): boolean {
+    this.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    try {
+      return this.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)')?.busy === 0;
+    } finally {
+      this.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
   }
 
   /**

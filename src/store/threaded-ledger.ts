@@ -27,6 +27,7 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   #storageFailure: StorageFailure | null = null;
   #isEnding = false;
   #onFailure: (error: Error) => void = () => undefined;
+  #onLogKept: () => void = () => undefined;
 
   private constructor(worker: Worker, eventSequence: number) {
     this.#worker = worker;
@@ -60,6 +61,11 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
   /** Hears when the thread dies: nothing can be written any more. */
   onFailure(listener: (error: Error) => void): void {
     this.#onFailure = listener;
+  }
+
+  /** Hears when the write-ahead log cannot be emptied after an erasure: it is still tried. */
+  onLogKept(listener: () => void): void {
+    this.#onLogKept = listener;
   }
 
   onCommit(listener: (committed: Committed) => void): void {
@@ -97,9 +103,13 @@ export class ThreadedLedger implements Ledger, AsyncDisposable {
       for (const listener of this.#storageListeners) listener(message.storage);
       return;
     }
-    const { replies, events, deliveries } = message;
+    if ('isLogKept' in message) {
+      this.#onLogKept();
+      return;
+    }
+    const { replies, events, deliveries, erased } = message;
     this.#eventSequence = events.at(-1)?.sequence ?? this.#eventSequence;
-    for (const listener of this.#listeners) listener({ events, deliveries });
+    for (const listener of this.#listeners) listener({ events, deliveries, erased });
     for (const reply of replies) {
       const waiting = this.#waiting.get(reply.number);
       this.#waiting.delete(reply.number);
