@@ -18,6 +18,7 @@ import { attachSubscriptions } from './graphql/subscriptions.js';
 import { createGuestSession } from './guest-session/create-guest-session.js';
 import { Deadline } from './guest-session/deadline.js';
 import { endGuestSession } from './guest-session/end-guest-session.js';
+import { eraseGuest } from './guest-session/erase-guest.js';
 import { RequestIdEcho } from './guest-session/request-id-echo.js';
 import { settleAttempt } from './guest-session/settle-attempt.js';
 import { SingleFlight } from './guest-session/single-flight.js';
@@ -115,7 +116,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     teardown.use(gate);
     const events = new EventReader(database);
     const stream = new SessionEventStream(events, ledger.eventSequence);
-    ledger.onCommit((committed) => stream.publish(committed.events));
+    ledger.onCommit((committed) => stream.publish(committed.events, committed.erased));
 
     let outbox: Outbox | null = null;
     if (webhookUrl !== null) {
@@ -204,6 +205,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       services: {
         open: (request, caller) => underWay.run(() => createGuestSession(request, caller, ports)),
         end: (request, caller) => underWay.run(() => endGuestSession(request, caller, ports)),
+        erase: (guestId, caller) => underWay.run(() => eraseGuest(guestId, caller, ports)),
         sessions,
         audits: new AuditReader(database, signer),
         events,

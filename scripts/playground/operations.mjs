@@ -276,6 +276,29 @@ mutation ReplayWebhooks($since: DateTime!, $status: WebhookDeliveryStatus) {
     variables: { since: '2026-01-01T00:00:00Z', status: 'DEAD' },
   },
   {
+    query: `# Forget who a guest is, for good: its sessions end,
+# and what identifies it is erased. What happened
+# stays, and belongs to nobody.
+mutation EraseGuest($guestId: String!) {
+  eraseGuest(guestId: $guestId) {
+    erased
+    requestId
+    endedSessions
+    entriesInTheClear
+    userErrors {
+      code
+      message
+      field
+      stage
+      retryable
+      retryAfterSeconds
+    }
+  }
+}
+`,
+    variables: { guestId: example.guestId },
+  },
+  {
     query: `# Prove that nobody changed the audit trail: every
 # hash is computed again, and every signed
 # checkpoint is checked. "from" and "to" are

@@ -2,6 +2,7 @@ import DataLoader from 'dataloader';
 import type { Identity } from '../access/api-keys.js';
 import type { WebhookReplays } from '../crm/replay-webhooks.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
+import type { EraseConclusion } from '../guest-session/erase-guest.js';
 import type { Conclusion } from '../guest-session/ledger-ports.js';
 import type {
   Caller,
@@ -24,6 +25,8 @@ export interface Services {
   open(request: CreateGuestSessionRequest, caller: Caller): Promise<Conclusion>;
   /** Ends a session. */
   end(request: EndGuestSessionRequest, caller: Caller): Promise<EndConclusion>;
+  /** Erases a guest. */
+  erase(guestId: string, caller: Caller): Promise<EraseConclusion>;
   readonly sessions: SessionReader;
   readonly audits: AuditReader;
   readonly events: EventReader;

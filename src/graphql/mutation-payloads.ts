@@ -1,6 +1,8 @@
 import { AttemptError } from '../errors.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
+import type { EraseConclusion } from '../guest-session/erase-guest.js';
 import type { Conclusion } from '../guest-session/ledger-ports.js';
+import type { EraseGuestPayload } from './guest-types.js';
 import { eventCursor } from './relay.js';
 import type { CreateGuestSessionPayload, EndGuestSessionPayload, UserError } from './session-types.js';
 
@@ -26,6 +28,12 @@ export function toCreatePayload({
 export const toEndPayload = ({ session, endedUpstream, error, stage }: EndConclusion): EndGuestSessionPayload => ({
   session,
   upstreamEnded: endedUpstream,
+  userErrors: error ? toUserErrors(error, stage) : [],
+});
+
+/** The answer of `eraseGuest`. */
+export const toErasePayload = ({ error, stage, ...conclusion }: EraseConclusion): EraseGuestPayload => ({
+  ...conclusion,
   userErrors: error ? toUserErrors(error, stage) : [],
 });
 

@@ -4,6 +4,8 @@ const MAX_CHARS = 2_000_000;
 /** What an event looks like to those who ask the same; a promise while it is being made. */
 export interface KeptPayload {
   readonly sequence: number;
+  /** Once the guest is erased, the event tells of nobody, and this is not what it looks like any more. */
+  readonly guestId: string | null;
   readonly madeAtMs: number;
   payload: string | Promise<string>;
 }

@@ -7,6 +7,7 @@ import { AuditResolver } from './audit-resolver.js';
 import type { GraphqlContext, KnownCaller } from './context.js';
 import { forbidden } from './error-format.js';
 import { EventResolver } from './event-resolver.js';
+import { GuestResolver } from './guest-resolver.js';
 import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
 import { WebhookResolver } from './webhook-resolver.js';
@@ -32,7 +33,7 @@ function checkerOf(onForbidden: ForbiddenListener): AuthCheckerFn<GraphqlContext
 /** The GraphQL schema of DESIGN §3; `schema.graphql` is its print. */
 export const buildGraphqlSchema = (onForbidden: ForbiddenListener = () => undefined): GraphQLSchema =>
   buildSchemaSync({
-    resolvers: [SessionResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
+    resolvers: [SessionResolver, GuestResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
     scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
     authChecker: checkerOf(onForbidden),
     validate: false,

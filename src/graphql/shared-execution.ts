@@ -29,7 +29,7 @@ export class SharedExecution {
   /** What the subscribers get of an event, as JSON. */
   payload(event: SessionEventRecord): string | Promise<string> {
     const known = this.#shelf.get(event.sequence);
-    if (known && !this.#isStale(known)) return known.payload;
+    if (known && known.guestId === event.guestId && !this.#isStale(known)) return known.payload;
     if (known) this.#cache.drop(known, this.#shelf);
     return this.#make(event);
   }
@@ -47,7 +47,8 @@ export class SharedExecution {
     const result = execute({ ...this.#args, rootValue: event });
     const payload =
       result instanceof Promise ? result.then((given) => this.#serialise(given)) : this.#serialise(result);
-    const kept: KeptPayload = { sequence: event.sequence, madeAtMs: performance.now(), payload };
+    const { sequence, guestId } = event;
+    const kept: KeptPayload = { sequence, guestId, madeAtMs: performance.now(), payload };
     this.#shelf.set(event.sequence, kept);
     if (payload instanceof Promise) {
       payload.then(

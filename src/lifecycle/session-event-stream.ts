@@ -5,6 +5,13 @@ import { type EventLogReader, type LogPage, SharedPages } from './shared-pages.j
 const KEPT_EVENTS = 1_024;
 const BATCH_SIZE = 100;
 
+/** A guest that nobody may be told of any more. */
+interface ErasedGuest {
+  readonly guestId: string;
+  /** Sequence of the last of its events; later ones are of new requests. */
+  readonly eventSequence: number;
+}
+
 /**
  * The lifecycle log as a live stream. The log itself is every subscriber's queue:
  *
@@ -37,9 +44,16 @@ export class SessionEventStream {
     return this.#followers.size;
   }
 
-  /** Takes in what was committed, in commit order. */
-  publish(events: readonly SessionEventRecord[]): void {
-    if (events.length === 0) return;
+  /**
+   * Takes in what was committed, in commit order.
+   * @param erased guests that were erased by it
+   */
+  publish(events: readonly SessionEventRecord[], erased: readonly ErasedGuest[] = []): void {
+    if (events.length > 0) this.#append(events);
+    for (const guest of erased) this.#forget(guest);
+  }
+
+  #append(events: readonly SessionEventRecord[]): void {
     for (const event of events) this.#kept.push(event);
     if (this.#kept.length > 2 * KEPT_EVENTS) this.#kept = this.#kept.slice(-KEPT_EVENTS);
     this.#head = events.at(-1)?.sequence ?? this.#head;
@@ -65,6 +79,16 @@ export class SessionEventStream {
   /** Ends every subscription. */
   end(): void {
     for (const follower of [...this.#followers]) follower.end();
+  }
+
+  /** What is kept in memory must not go on telling who it was. */
+  #forget({ guestId, eventSequence }: ErasedGuest): void {
+    this.#pages.clear();
+    this.#kept = this.#kept.map((event) =>
+      event.guestId === guestId && event.sequence <= eventSequence
+        ? { ...event, guestId: null, crmId: null, sessionId: null, reason: null }
+        : event,
+    );
   }
 
   #read(after: number, filter: SessionEventFilter): LogPage | Promise<LogPage> {

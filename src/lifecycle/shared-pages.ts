@@ -21,7 +21,7 @@ export interface LogPage {
 
 /**
  * Pages of the log. All who come back after a restart want the same ones: each is read once for them. The log is append-only,
- * so a page that was read stays true.
+ * so a page that was read stays true, until a guest is erased.
  */
 export class SharedPages {
   readonly #log: EventLogReader;
@@ -44,6 +44,11 @@ export class SharedPages {
     const [oldest] = this.#pages.keys();
     if (this.#pages.size > KEPT_PAGES && oldest !== undefined) this.#pages.delete(oldest);
     return page;
+  }
+
+  /** Lets go of all of them. */
+  clear(): void {
+    this.#pages.clear();
   }
 
   async #fetch(after: number, filter: SessionEventFilter, head: number): Promise<LogPage> {

@@ -23,6 +23,12 @@ export class LedgerHealth {
       if (failure) log.error({ failure }, 'the database cannot be written: not ready until it can');
       else log.warn('the database can be written again');
     });
+    ledger.onLogKept(() =>
+      log.warn(
+        'somebody has been reading the database for a minute: until they have finished, what an erased guest left in the ' +
+          'write-ahead log (-wal), its key included, cannot be removed from it',
+      ),
+    );
   }
 
   get isHealthy(): boolean {
