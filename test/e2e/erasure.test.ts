@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { Fault } from '../../src/sandbox/faults.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { auditTrail, booksOf } from '../guest-session/books.js';
 import { API_KEYS, bearer } from '../http/server.js';
@@ -99,29 +100,37 @@ describe('erasing a guest', () => {
 });
 
 describe('a guest that cannot be erased yet', () => {
-  it('is as it was while CXone does not end a session of it, and is erased when CXone is back', async () => {
-    const network = await start();
-    const { guestId } = inputFor();
-    const stays = await open(network, inputFor(guestId));
-    network.cxone.scenarios.add({ on: 'end', fault: { kind: 'status', status: 503 }, guestId });
+  it.each<{ fault: Fault; code: string }>([
+    { fault: { kind: 'status', status: 503 }, code: 'CXONE_UNAVAILABLE' },
+    { fault: { kind: 'outage' }, code: 'CXONE_UNAVAILABLE' },
+    { fault: { kind: 'hang' }, code: 'CXONE_UNAVAILABLE' },
+    { fault: { kind: 'rate-limit', retryAfter: '60' }, code: 'RATE_LIMITED' },
+  ])(
+    'is as it was while CXone does not end a session of it ($fault.kind), and is erased when it does',
+    async ({ fault, code }) => {
+      const network = await start();
+      const { guestId } = inputFor();
+      const stays = await open(network, inputFor(guestId));
+      network.cxone.scenarios.add({ on: 'end', fault, guestId });
 
-    const refused = await eraseGuest(network, guestId);
+      const refused = await eraseGuest(network, guestId);
 
-    expect(refused).toMatchObject({
-      erased: false,
-      endedSessions: 0,
-      userErrors: [{ code: 'CXONE_UNAVAILABLE', stage: 'ERASE', retryable: true, field: null }],
-    });
-    expect(await booksOf(network, guestId)).toMatchObject({
-      sessions: [{ sessionId: stays.session.sessionId, status: 'ACTIVE' }],
-    });
-    expect(rows(network, `SELECT 1 FROM "GuestKey" WHERE "wrapped" IS NULL`)).toEqual([]);
-    expect(erasuresIn(network)).toBe(0);
+      expect(refused).toMatchObject({
+        erased: false,
+        endedSessions: 0,
+        userErrors: [{ code, stage: 'ERASE', retryable: true, field: null }],
+      });
+      expect(await booksOf(network, guestId)).toMatchObject({
+        sessions: [{ sessionId: stays.session.sessionId, status: 'ACTIVE' }],
+      });
+      expect(rows(network, `SELECT 1 FROM "GuestKey" WHERE "wrapped" IS NULL`)).toEqual([]);
+      expect(erasuresIn(network)).toBe(0);
 
-    network.cxone.scenarios.clear();
-    expect(await eraseGuest(network, guestId)).toMatchObject({ erased: true, endedSessions: 1 });
-    expect(liveAt(network, guestId)).toEqual([]);
-  });
+      network.cxone.scenarios.clear();
+      expect(await eraseGuest(network, guestId)).toMatchObject({ erased: true, endedSessions: 1 });
+      expect(liveAt(network, guestId)).toEqual([]);
+    },
+  );
 
   it('is told to wait while a session of it is being opened', async () => {
     const network = await start();

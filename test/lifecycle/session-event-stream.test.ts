@@ -302,4 +302,25 @@ describe('the end', () => {
     expect(await Promise.all(waiting)).toEqual(followers.map(() => ({ value: undefined, done: true })));
     expect(stream.followerCount).toBe(0);
   });
+
+  it('forgets a guest that is erased, in memory as in the pages that are shared', async () => {
+    const { books, log, stream } = await openStream();
+    await write(books, 6);
+    const later = new SessionEventStream(log, books.writer.eventSequence);
+    books.writer.onCommit(({ events, erased }) => later.publish(events, erased));
+    books.writer.onCommit(({ erased }) => stream.publish([], erased));
+    const guestsOf = async (from: SessionEventStream) =>
+      (await take(iterate(from.follow({}, 0)), 6)).map(({ guestId }) => guestId);
+    const everybody = ['guest-0', 'guest-1', 'guest-2', 'guest-0', 'guest-1', 'guest-2'];
+    expect([await guestsOf(stream), await guestsOf(later)]).toEqual([everybody, everybody]);
+
+    const actor = { name: 'ops', role: 'OPS', sourceAddress: null } as const;
+    await books.writer.execute('eraseGuest', { guestId: 'guest-1', requestId: 'r', actor, now: new Date() });
+    await write(books, 6);
+
+    const left = ['guest-0', null, 'guest-2', 'guest-0', null, 'guest-2'];
+    expect([await guestsOf(stream), await guestsOf(later)]).toEqual([left, left]);
+    const fresh = await take(iterate(stream.follow({ guestId: 'guest-1' }, 0)), 2);
+    expect(fresh.map(({ sequence }) => sequence)).toEqual([8, 11]);
+  });
 });
