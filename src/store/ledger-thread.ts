@@ -58,6 +58,8 @@ if (parentPort) serve(parentPort, workerData as LedgerSettings);
 function serve(port: NonNullable<typeof parentPort>, { path, webhookEvents, masterKeys }: LedgerSettings): void {
   const db = new SqliteConnection(path);
   db.assertDurable();
+  // The journal of a large savepoint would go to a file in /var/tmp, with pages as they were: also those of a guest that is erased.
+  db.exec('PRAGMA temp_store = MEMORY');
   // A message makes plain arrays of buffers.
   const vault = GuestVault.open(db, masterKeys.map((key) => Buffer.from(key)) as [Buffer, ...Buffer[]]);
   const writer = new LedgerWriter(db, vault, new MinuteCounter(), webhookEvents);
