@@ -1,30 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AttemptError } from '../../src/errors.js';
-import type { Erasure } from '../../src/guest-session/ledger-ports.js';
-import type { GuestId, Outcome } from '../../src/guest-session/ports.js';
-import { steadyNow } from '../../src/guest-session/steady-clock.js';
+import type { Outcome } from '../../src/guest-session/ports.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { EventReader } from '../../src/store/event-reader.js';
-import { SqliteConnection } from '../../src/store/sqlite-connection.js';
-import { eventually } from '../support/eventually.js';
-import { attemptFor, type Books, openBooks, openSession, success, TESTER } from './ledger.js';
+import { erase, guestWithHistory } from './erasures.js';
+import { attemptFor, type Books, openBooks, openSession, success } from './ledger.js';
+import { plansOf } from './plans.js';
 
-const OPS = { name: 'ops', role: 'OPS', sourceAddress: 'net' } as const;
 const UNKNOWN: Outcome = { status: 'FAILED', error: new AttemptError('OUTCOME_UNKNOWN'), stage: 'CREATE' };
 const BLOCKED: Outcome = { status: 'REJECTED', error: new AttemptError('FRAUD_BLOCKED'), stage: 'FRAUD' };
-
-const erase = (books: Books, guestId: string, requestId: string = randomUUID()): Promise<Erasure> =>
-  books.sessions.eraseGuest(guestId as GuestId, requestId, OPS);
-
-/** A guest whose only session is over. */
-async function guestWithHistory(books: Books, guestId: string = randomUUID()) {
-  const { attempt, closed } = await openSession(books, guestId);
-  const end = { actor: TESTER, reason: `${guestId} said good-bye`, endedUpstream: true };
-  await books.sessions.end(attempt.requestId, end);
-  return { guestId, requestId: attempt.requestId, sessionId: closed.session?.sessionId ?? '' };
-}
 
 const nameOf = (books: Books, guestId: string) => books.vault.nameOf(guestId) ?? '(none)';
 
@@ -193,69 +178,19 @@ describe('erasing a guest in the books', () => {
   });
 });
 
-describe('idempotency keys of a guest that is erased', () => {
-  const claim = (books: Books, requestId: string, key: string) =>
-    books.writer.execute('claimKey', {
-      callerName: TESTER.name,
-      key: books.vault.blind('idempotency key', key),
-      inputHmacs: ['k.input'],
-      requestId,
-      leaseOwner: 'us',
-      isAlone: true,
-      unwritten: [],
-      now: steadyNow(),
-      leaseUntil: new Date(Date.now() + 60_000),
-      expiresAt: new Date(Date.now() + 60_000),
-    });
+describe('how SQLite goes about erasing a guest', () => {
+  it('goes through no table, but for the idempotency keys where an attempt never had a place', async () => {
+    const books = await openBooks({ webhookEvents: ['SESSION_INITIATED', 'SESSION_ENDED'] });
+    const [placed, refused] = [await guestWithHistory(books), await guestWithHistory(books)];
+    const { attempt } = attemptFor(refused.guestId);
+    await books.attempts.close(attempt, BLOCKED);
+    const scansOf = async (guestId: string) =>
+      (await plansOf(books.db, () => erase(books, guestId)))
+        .flatMap(({ plan }) => plan)
+        .filter((step) => step.startsWith('SCAN'));
 
-  /** An attempt with a key, up to its end. */
-  async function withKey(books: Books, guestId: string, key: string, outcome: Outcome) {
-    const { attempt, request } = attemptFor(guestId, { idempotencyKey: key });
-    await claim(books, attempt.requestId, key);
-    attempt.holdsKey = true;
-    if (outcome.status === 'SUCCESS') {
-      await books.attempts.reserve(attempt, request);
-      attempt.reserved = true;
-    }
-    await books.attempts.close(attempt, outcome);
-    return attempt.requestId;
-  }
-
-  it('are forgotten, also that of an attempt that never had a place; those of others are not', async () => {
-    const books = await openBooks();
-    const [guestId, other] = [randomUUID(), randomUUID()];
-    const opened = await withKey(books, guestId, 'opened', success());
-    await withKey(books, guestId, 'blocked', BLOCKED);
-    await withKey(books, other, 'of another', BLOCKED);
-    await books.sessions.end(opened, { actor: TESTER, reason: null, endedUpstream: true });
-    expect(books.count('IdempotencyKey')).toBe(3);
-
-    await erase(books, guestId);
-
-    expect(books.outside.all('SELECT "key" FROM "IdempotencyKey"')).toEqual([
-      { key: books.vault.blind('idempotency key', 'of another') },
-    ]);
-    expect(await claim(books, randomUUID(), 'opened')).toEqual({ is: 'NEW' });
-  });
-
-  it('stay with a request under way that holds one: it is a new one', async () => {
-    const books = await openBooks();
-    const guestId = randomUUID();
-    const key = books.vault.blind('idempotency key', 'again');
-    const first = await withKey(books, guestId, 'again', success());
-    await books.sessions.end(first, { actor: TESTER, reason: null, endedUpstream: true });
-    const second = randomUUID();
-    books.db.run(
-      `UPDATE "IdempotencyKey" SET "state" = 'IN_FLIGHT', "requestId" = ?, "unsettledRequestId" = ?`,
-      second,
-      first,
-    );
-
-    await erase(books, guestId);
-
-    expect(books.outside.all('SELECT "key", "requestId", "unsettledRequestId" FROM "IdempotencyKey"')).toEqual([
-      { key, requestId: second, unsettledRequestId: null },
-    ]);
+    expect(await scansOf(placed.guestId)).toEqual([]);
+    expect(await scansOf(refused.guestId)).toEqual(['SCAN IdempotencyKey']);
   });
 });
 
@@ -274,29 +209,5 @@ describe('what comes late for a guest that was erased', () => {
     await books.sessions.postpone(record!);
 
     expect(rows()).toEqual(before);
-  });
-});
-
-describe('the write-ahead log after an erasure', () => {
-  const size = (books: Books) => readFileSync(`${books.path}-wal`).length;
-
-  it('is empty', async () => {
-    const books = await openBooks();
-    const { guestId } = await guestWithHistory(books);
-    expect(size(books)).toBeGreaterThan(0);
-    await erase(books, guestId);
-    expect(size(books)).toBe(0);
-  });
-
-  it('is emptied as soon as nobody holds on to what it says', async () => {
-    const books = await openBooks();
-    const { guestId } = await guestWithHistory(books);
-    const shell = new SqliteConnection(books.path, { readOnly: true });
-    shell.exec('BEGIN');
-    shell.get('SELECT count(*) FROM "GuestSession"');
-    await erase(books, guestId);
-    expect(size(books)).toBeGreaterThan(0);
-    shell.close();
-    await eventually(() => size(books) === 0);
   });
 });
