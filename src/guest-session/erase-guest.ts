@@ -59,8 +59,14 @@ export async function eraseGuest(guestId: string, caller: Caller, ports: Ports):
       }
     }
   } catch (error) {
-    if (error instanceof AttemptError) return concluded(inOurWords(error));
-    throw error instanceof InternalError ? error : new InternalError(requestId, { cause: error });
+    if (!(error instanceof AttemptError)) {
+      throw error instanceof InternalError ? error : new InternalError(requestId, { cause: error });
+    }
+    // It leaves no entry in the audit trail, and whoever asked is not told the detail.
+    if (stage === 'ERASE') {
+      ports.log.warn({ requestId, code: error.code, reason: error.detail }, 'a guest could not be erased');
+    }
+    return concluded(inOurWords(error));
   }
 }
 

@@ -125,6 +125,10 @@ describe('a guest that cannot be erased yet', () => {
       });
       expect(rows(network, `SELECT 1 FROM "GuestKey" WHERE "wrapped" IS NULL`)).toEqual([]);
       expect(erasuresIn(network)).toBe(0);
+      const logged = network.logLines
+        .map((line) => JSON.parse(line))
+        .filter(({ msg }) => msg === 'a guest could not be erased');
+      expect(logged).toMatchObject([{ requestId: refused.requestId, code, reason: expect.any(String) }]);
 
       network.cxone.scenarios.clear();
       expect(await eraseGuest(network, guestId)).toMatchObject({ erased: true, endedSessions: 1 });
