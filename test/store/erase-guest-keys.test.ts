@@ -12,6 +12,9 @@ describe('idempotency keys of a guest that is erased', () => {
   const claim = (books: Books, requestId: string, key: string) =>
     books.writer.execute('claimKey', {
       callerName: TESTER.name,
+      actor: TESTER,
+      guestId: randomUUID(),
+      crmId: null,
       key: books.vault.blind('idempotency key', key),
       inputHmacs: ['k.input'],
       requestId,
