@@ -55,7 +55,8 @@ function unusable(path: string, error: unknown): Error {
   return new Error(`the lock file ${path}: ${(error as Error).message}`, { cause: error });
 }
 
-function isBusy(error: unknown): boolean {
+/** Whether another connection holds the lock that was asked for. */
+export function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
 }
 

@@ -34,6 +34,9 @@ const KEY_ID_LENGTH = 8;
 /** Tells derived keys apart, and nothing else of them. */
 export const keyIdOf = (key: Buffer): string => createHash('sha256').update(key).digest('hex').slice(0, KEY_ID_LENGTH);
 
+/** Of the key that a text was made with: encrypted texts and keyed hashes begin with it and a dot. */
+export const keyIdIn = (text: string): string => text.split('.')[0] ?? '';
+
 /** Something in the books needs a key that is not set. */
 export const missingKey = (what: string, keyId: string): Error =>
   new Error(

@@ -1,4 +1,5 @@
 import type { Actor } from '../guest-session/actor.js';
+import { keyIdIn } from './encryption-key.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { auditSession, type SessionRow, sessionRow } from './session-row.js';
 
@@ -111,8 +112,6 @@ function auditReplay(
     },
   );
 }
-
-const keyIdIn = (inputHmac: string): string => inputHmac.split('.')[0] ?? '';
 
 function hasLapsed(
   { requestId, leaseOwner, leaseUntil }: KeyRow,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { StartupError } from '../errors.js';
+import { keyIdIn } from './encryption-key.js';
 import { MasterCipher, type MasterKeys } from './master-cipher.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
@@ -58,8 +59,10 @@ export function readIndexKey(db: SqliteConnection, wrap: MasterCipher): Buffer {
   }
 }
 
-/** Wraps it under `ENCRYPTION_KEY`. */
-export function rewrapIndexKey(db: SqliteConnection, wrap: MasterCipher): void {
-  const indexKey = wrapKey(wrap, readIndexKey(db, wrap), INDEX_KEY);
-  db.run('UPDATE "Keyring" SET "indexKey" = ? WHERE "id" = 1', indexKey);
+/** Wraps it under `ENCRYPTION_KEY`. @returns whether it was not yet */
+export function rewrapIndexKey(db: SqliteConnection, wrap: MasterCipher): boolean {
+  const before = keyringRow(db)?.indexKey;
+  if (before === undefined || keyIdIn(before) === wrap.keyId) return false;
+  db.run('UPDATE "Keyring" SET "indexKey" = ? WHERE "id" = 1', wrap.encryptAnew(before, INDEX_KEY));
+  return true;
 }

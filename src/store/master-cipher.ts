@@ -1,5 +1,5 @@
 import { seal, unseal } from './aes-gcm.js';
-import { deriveKey, keyIdOf, missingKey } from './encryption-key.js';
+import { deriveKey, keyIdIn, keyIdOf, missingKey } from './encryption-key.js';
 
 /** `ENCRYPTION_KEY`, and behind it those of `ENCRYPTION_KEYS_OLD`, which decrypt only. */
 export type MasterKeys = readonly [Buffer, ...Buffer[]];
@@ -30,10 +30,20 @@ export class MasterCipher {
     return `${this.keyId}.${seal(this.#key(this.keyId), text, context)}`;
   }
 
+  /** Whether the key that a text was encrypted under is among ours. */
+  hasKeyOf(text: string): boolean {
+    return this.#keys.has(keyIdIn(text));
+  }
+
   /** @throws Error when its key is not among ours, or the text was tampered with */
   decrypt(text: string, context: string): string {
     const [keyId = '', sealed = ''] = text.split('.');
     return unseal(this.#key(keyId), sealed, context);
+  }
+
+  /** The same under the key that encrypts now, in as many bytes. @throws Error as `decrypt` does */
+  encryptAnew(text: string, context: string): string {
+    return this.encrypt(this.decrypt(text, context), context);
   }
 
   #key(id: string): Buffer {

@@ -1,10 +1,8 @@
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { StartupError } from '../errors.js';
+import { existsSync } from 'node:fs';
 import { PrismaClient } from '../generated/prisma/client.js';
 import { MIGRATIONS } from '../paths.js';
 import { assertAppendOnly } from './append-only.js';
+import { makeWayTo, unopenable } from './database-file.js';
 import { type DatabaseLock, lockDatabase } from './database-lock.js';
 import { GuestVault } from './guest-vault.js';
 import { keyringRow, keyWrapOf, makeKeyring } from './keyring.js';
@@ -44,7 +42,7 @@ export type KeySource = (path: string, mayMake: boolean) => MasterKeys;
  * would not be durable; the file is then as it was before
  */
 export async function openDatabase(url: string, keysOf: KeySource): Promise<OpenedDatabase> {
-  const path = pathOf(url);
+  const path = makeWayTo(url);
   const opened: { lock?: DatabaseLock; reader?: SqliteConnection } = {};
   try {
     opened.lock = lockDatabase(path);
@@ -118,33 +116,4 @@ async function close(prisma: PrismaClient, reader: SqliteConnection, lock: Datab
   } finally {
     lock.release();
   }
-}
-
-/** The absolute path, with links followed: two names of one file must meet at one lock. Makes the directory. */
-function pathOf(url: string): string {
-  if (/^postgres(ql)?:/i.test(url)) {
-    throw new StartupError(
-      'DATABASE_URL: postgresql:// is not supported yet. Name a file: file:./data/guest-sessions.db',
-    );
-  }
-  // The value stays out of the message: it may hold a password.
-  const [, name] = /^file:([^?#]+)$/.exec(url) ?? [];
-  if (name === undefined || name.includes(':memory:')) {
-    throw new StartupError('DATABASE_URL must name a file, without parameters: file:./data/guest-sessions.db');
-  }
-  let path = resolve(name);
-  try {
-    if (name.startsWith('//')) path = fileURLToPath(url);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    if (!existsSync(path)) return join(realpathSync(dirname(path)), basename(path));
-    if (statSync(path).isDirectory()) throw new Error('it is a directory');
-    return realpathSync(path);
-  } catch (error) {
-    throw unopenable(path, error);
-  }
-}
-
-function unopenable(path: string, error: unknown): StartupError {
-  if (error instanceof StartupError) return error;
-  return new StartupError(`The database ${path} cannot be opened: ${(error as Error).message}`, { cause: error });
 }

@@ -13,6 +13,7 @@ import type { AuditContent } from '../../src/store/audit-chain.js';
 import { GuestVault } from '../../src/store/guest-vault.js';
 import type { NewSessionEvent } from '../../src/store/ledger-transaction.js';
 import { LedgerWriter } from '../../src/store/ledger-writer.js';
+import type { MasterKeys } from '../../src/store/master-cipher.js';
 import { MinuteCounter } from '../../src/store/minute-counter.js';
 import { openDatabase } from '../../src/store/open-database.js';
 import { Outbox } from '../../src/store/outbox.js';
@@ -64,16 +65,18 @@ export async function openBooks({
   maxConcurrentSessions = CAP,
   webhookEvents = ['SESSION_INITIATED'] as readonly WebhookEventType[],
   now = () => new Date(),
+  masterKeys = MASTER_KEYS as MasterKeys,
 } = {}): Promise<Books> {
-  const database = await openDatabase(`file:${path}`, () => MASTER_KEYS);
+  const database = await openDatabase(`file:${path}`, () => masterKeys);
   const { prisma } = database;
   const db = new SqliteConnection(database.path);
-  const vault = GuestVault.open(db, MASTER_KEYS);
+  const vault = GuestVault.open(db, masterKeys);
   const writer = new LedgerWriter(db, vault, new MinuteCounter(), webhookEvents);
   const outside = new OpenedConnection(path);
   const outbox = new Outbox(writer, db, { url: 'http://127.0.0.1/crm', rules: RULES }, now);
   await outbox.meetEndpoint();
-  const cipher = new TokenCipher(Buffer.alloc(32, 7));
+  const [encryptionKey, ...oldKeys] = masterKeys;
+  const cipher = new TokenCipher(encryptionKey, oldKeys);
   const attempts = new SqliteAttemptLedger(writer, { reader: db, vault }, cipher, {
     tellsCrm: webhookEvents.includes('SESSION_INITIATED'),
     maxConcurrentSessions,
