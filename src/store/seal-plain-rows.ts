@@ -31,7 +31,10 @@ export function sealPlainRows(db: SqliteConnection, vault: GuestVault): void {
 const setState = (db: SqliteConnection, state: KeyringState): number =>
   db.run('UPDATE "Keyring" SET "state" = ? WHERE "id" = 1', state);
 
-/** Goes through a table by its rowid. @returns how many rows there were */
+/**
+ * Goes through a table by its rowid, which has to be asked for by name: where it is the primary key, SQLite calls it by the name of that.
+ * @returns how many rows there were
+ */
 function forEach<Row extends { readonly rowid: number }>(
   db: SqliteConnection,
   select: string,
@@ -57,7 +60,8 @@ interface PlainSession {
 }
 
 function sealSessions(db: SqliteConnection, vault: GuestVault): number {
-  const select = 'SELECT rowid, "id", "guestId", "crmId", "sessionId", "idempotencyKey" FROM "GuestSession" WHERE true';
+  const select =
+    'SELECT rowid AS "rowid", "id", "guestId", "crmId", "sessionId", "idempotencyKey" FROM "GuestSession" WHERE true';
   const sessions = forEach<PlainSession>(db, select, ({ id, guestId, crmId, sessionId, idempotencyKey }) => {
     const sealed = sealSession(vault, id, { guestId, crmId, sessionId });
     db.run(
@@ -70,9 +74,10 @@ function sealSessions(db: SqliteConnection, vault: GuestVault): number {
       id,
     );
   });
-  for (const { rowid, key } of db.all<{ rowid: number; key: string }>('SELECT rowid, "key" FROM "IdempotencyKey"')) {
+  const keys = 'SELECT rowid AS "rowid", "key" FROM "IdempotencyKey" WHERE true';
+  forEach<{ readonly rowid: number; readonly key: string }>(db, keys, ({ rowid, key }) => {
     db.run('UPDATE "IdempotencyKey" SET "key" = ? WHERE rowid = ?', vault.blind('idempotency key', key), rowid);
-  }
+  });
   return sessions;
 }
 
@@ -85,7 +90,7 @@ interface PlainEvent extends SealedRow {
 }
 
 function sealEvents(db: SqliteConnection, vault: GuestVault): number {
-  const select = `SELECT rowid, "id", "guestId", "crmId", "sessionId", "reason", "personal" FROM "SessionEvent" WHERE "guestId" IS NOT NULL`;
+  const select = `SELECT rowid AS "rowid", "id", "guestId", "crmId", "sessionId", "reason", "personal" FROM "SessionEvent" WHERE "guestId" IS NOT NULL`;
   return forEach<PlainEvent>(db, select, (event) => {
     const { guestId, personal } = sealEvent(vault, event);
     db.run(
@@ -98,10 +103,9 @@ function sealEvents(db: SqliteConnection, vault: GuestVault): number {
 }
 
 function sealDeliveries(db: SqliteConnection, vault: GuestVault): number {
-  const select = 'SELECT rowid, "id", "body" FROM "WebhookDelivery" WHERE true';
+  const select = 'SELECT rowid AS "rowid", "id", "body" FROM "WebhookDelivery" WHERE true';
   return forEach<{ readonly rowid: number; readonly id: string; readonly body: string }>(db, select, (delivery) => {
-    const { payload } = JSON.parse(delivery.body) as { payload?: { guestId?: string | null } };
-    const { guestId, body } = sealBody(vault, delivery, payload?.guestId ?? null);
+    const { guestId, body } = sealBody(vault, delivery, guestIn(delivery.body));
     db.run(
       'UPDATE "WebhookDelivery" SET "guestId" = ?, "body" = ? WHERE "sequence" = ?',
       guestId,
@@ -109,4 +113,15 @@ function sealDeliveries(db: SqliteConnection, vault: GuestVault): number {
       delivery.rowid,
     );
   });
+}
+
+/** Whom a webhook tells of. One that cannot be read, which is none of ours, is kept as it is. */
+function guestIn(body: string): string | null {
+  try {
+    const content = JSON.parse(body) as { payload?: { guestId?: unknown } | null } | null;
+    const guestId = content?.payload?.guestId;
+    return typeof guestId === 'string' ? guestId : null;
+  } catch {
+    return null;
+  }
 }
