@@ -25,10 +25,10 @@ export class BuiltServer {
   }
 
   /**
-   * @param {{ directory: string, upstream: string, extra?: Record<string, string> }} options `upstream` is the stand-in's
-   * origin, `extra` goes into the environment
+   * @param {{ directory: string, upstream: string, extra?: Record<string, string>, main?: string }} options `upstream` is the
+   * stand-in's origin, `extra` goes into the environment, `main` is another program than what was built
    */
-  static async start({ directory, upstream, extra = {} }) {
+  static async start({ directory, upstream, extra = {}, main = MAIN }) {
     const port = await freePort();
     const env = {
       ...bareEnvironment(),
@@ -47,7 +47,7 @@ export class BuiltServer {
     const logFile = join(directory, 'server.log');
     const log = openSync(logFile, 'a');
     // Source maps as under `npm start`.
-    const args = ['--enable-source-maps', MAIN];
+    const args = ['--enable-source-maps', main];
     const child = spawn(process.execPath, args, { env, cwd: directory, stdio: ['ignore', log, log] });
     closeSync(log);
     const server = new BuiltServer(child, `http://127.0.0.1:${port}`, logFile);

@@ -7,11 +7,14 @@ const range = ({ median, min, max }) => `${fixed(median, 2)} (${fixed(min, 2)}�
 const clientsOf = (count) => (count === 1 ? ' 1 client: ' : `${count} clients:`);
 
 /** What the numbers depend on, besides the code. */
-export function heading({ rounds, seconds }) {
-  return [
-    `Node ${process.version}, ${availableParallelism()} cores; ${rounds} rounds of ${seconds} s each, by turns`,
+export function heading({ rounds, seconds, only }) {
+  const flows = [
     '(a) three axios calls with its default settings, in a process of its own; nothing is kept',
     '(b) this server, asked through GraphQL over HTTP; SQLite, audit trail, events and outbox on',
+  ];
+  return [
+    `Node ${process.version}, ${availableParallelism()} cores; ${rounds} rounds of ${seconds} s each, by turns`,
+    ...(only === 'audit' ? [] : flows),
     '',
   ].join('\n');
 }
@@ -88,6 +91,20 @@ export function latencyVerdicts(comparisons) {
       `  ${clientsOf(clients)} ${range(p50)}, aim ≤ ${aim.toFixed(2)}: ${verdict(p50.median <= aim)}`,
   );
   return ['b ÷ a, p50 of the latency: median (min–max over the rounds)', ...lines, ''].join('\n');
+}
+
+/**
+ * What the audit trail costs, against the aim.
+ *
+ * @param {Comparison} comparison of a server without (a) with one that has it (b)
+ */
+export function auditVerdict({ clients, a, b, rate, aim }) {
+  const rates = `${fixed(b.rate, 0)} ÷ ${fixed(a.rate, 0)} sessions/s, CPU ms ${fixed(b.cpuPerSessionMs, 2)} and ${fixed(a.cpuPerSessionMs, 2)}`;
+  return [
+    'This server with the audit trail ÷ the same without, by turns: median (min–max over the rounds)',
+    `  ${clientsOf(clients)} ${range(rate)}, aim ≥ ${aim.toFixed(1)}: ${verdict(rate.median >= aim)}; ${rates}`,
+    '',
+  ].join('\n');
 }
 
 const verdict = (isMet) => (isMet ? 'met' : 'MISSED');

@@ -1,11 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import type { Prisma } from '../generated/prisma/client.js';
 import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
-import { GENESIS_HASH, hashEntry } from './audit-chain.js';
+import { appendAudit } from './append-audit.js';
+import { GENESIS_HASH } from './audit-chain.js';
 import { type ClaimedDelivery, enqueueDelivery } from './delivery-queue.js';
 import type { GuestVault } from './guest-vault.js';
 import type { Measurement } from './metric-bucket.js';
-import { type AuditNews, sealAudit, sealEvent } from './sealed-rows.js';
+import { type AuditNews, sealEvent } from './sealed-rows.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** An event that has no place in the log yet. */
@@ -68,13 +68,7 @@ export class LedgerTransaction {
 
   /** Appends to the audit trail, chained to what is there. */
   appendAudit(content: AuditNews, timestamp = new Date()): void {
-    const { auditSequence, auditHash } = this.heads;
-    const sequence = auditSequence + 1;
-    const place = { sequence, id: randomUUID(), timestamp };
-    const entry = sealAudit(this.vault, { ...content, reason: storable(content.reason) }, place);
-    const hash = hashEntry(auditHash, entry);
-    this.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
-    this.heads = { ...this.heads, auditSequence: sequence, auditHash: hash };
+    appendAudit(this, { ...content, reason: storable(content.reason) }, timestamp);
   }
 
   insert<Table extends keyof Rows>(table: Table, row: Rows[Table]): void {

@@ -10,7 +10,7 @@ import { temporaryDirectory } from './ledger.js';
 const OURS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 
 /** What the books of an earlier version held of one session. */
-export interface OldSession {
+interface OldSession {
   readonly id: string;
   readonly guestId: string;
   readonly crmId: string;
