@@ -97,7 +97,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'app.ts': { values: [''] },
   'main.ts': { values: ['app.ts', 'config.ts', 'start-message.ts', 'log.ts'] },
   'session-initiator.ts': { types: [''], values: ['app.ts', 'config.ts'] },
-  'rotate-keys.ts': { types: ['config.ts'], values: ['config.ts', 'paths.ts', 'store/'] },
+  'rotate-keys.ts': { types: ['config.ts'], values: ['config.ts', 'store/'] },
   'demo.ts': { types: [''], values: ['app.ts', 'config.ts', 'start-message.ts', 'log.ts'] },
 };
 
