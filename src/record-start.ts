@@ -13,12 +13,12 @@ interface Start {
 }
 
 /**
- * Writes down in the audit trail which program begins, with which settings: before it does anything else. The entry has their
- * hash, and the log what the hash is of.
+ * Writes down in the audit trail which program begins, with which settings. The entry has their hash, and the
+ * log (at `debug`) what the hash is of.
  *
  * @throws StartupError when the trail cannot be written: what is done then could not be told of
  */
-export async function recordStart(start: Start, ledger: Ledger, log: LogInfo): Promise<void> {
+export async function recordStart(start: Start, ledger: Ledger, log: Log): Promise<void> {
   const { appliedMigrations } = start;
   const { version } = JSON.parse(await readFile(PACKAGE, 'utf8')) as { version: string };
   const configuration = canonicalJson(shown(start.config));
@@ -33,11 +33,11 @@ export async function recordStart(start: Start, ledger: Ledger, log: LogInfo): P
       cause: error,
     });
   }
-  log.info({ version, configuration, sha256, appliedMigrations }, 'the server starts');
+  log.debug({ version, configuration, sha256, appliedMigrations }, 'the server starts');
 }
 
-interface LogInfo {
-  info(fields: object, message: string): void;
+interface Log {
+  debug(fields: object, message: string): void;
 }
 
 /** Settings as they may be told: hashes of API keys could be tried out, and a query in a URL may hold a token. */

@@ -176,6 +176,7 @@ test('all that is wrong with the input is told at once, with HTTP 200, before an
   expect(books.events.nodes).toEqual([{ type: 'SESSION_REJECTED', requestId: payload.requestId, guestId: null }]);
   expect((await auditTrail(network)).audits).toMatchObject([
     { requestId: payload.requestId, status: 'REJECTED', errorCode: 'INVALID_INPUT', guestId: null },
+    { kind: 'SERVER_STARTED' },
   ]);
 });
 

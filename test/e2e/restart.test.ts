@@ -43,11 +43,18 @@ it('a second server sees what the first has written, and goes on without a gap',
   await open(first, { ...inputFor(), guestId: 'nobody' });
   await eventually(async () => (await booksOf(first)).metrics.crm.delivered === 3);
   const before = await booksOf(first);
-  expect(before.verifyAuditTrail).toMatchObject({ ok: true, checked: 7 });
+  expect(before.verifyAuditTrail).toMatchObject({ ok: true, checked: 8 });
   await first[Symbol.asyncDispose]();
 
   const second = await startNetwork({ databaseUrl });
-  expect(await booksOf(second)).toEqual(before);
+  const { audits, verifyAuditTrail: _, ...rest } = await booksOf(second);
+  expect({ ...rest, audits: audits.nodes.slice(1) }).toEqual({
+    sessions: before.sessions,
+    events: before.events,
+    metrics: before.metrics,
+    audits: before.audits.nodes,
+  });
+  expect(audits.nodes[0]).toMatchObject({ kind: 'SERVER_STARTED', sequence: 9 });
   const { session } = await open(second);
   await eventually(async () => (await booksOf(second)).metrics.crm.delivered === 4);
   const after = await booksOf(second);
@@ -57,8 +64,8 @@ it('a second server sees what the first has written, and goes on without a gap',
   ]);
   expect(after.events.nodes.slice(0, before.events.nodes.length)).toEqual(before.events.nodes);
   expect(after.metrics).toMatchObject({ totalRequests: 5, successfulRequests: 4, rejectedRequests: 1 });
-  expect(after.verifyAuditTrail).toMatchObject({ ok: true, checked: 9 });
-  expect(sequencesIn(path, 'AuditEntry')).toEqual(upTo(9));
+  expect(after.verifyAuditTrail).toMatchObject({ ok: true, checked: 11 });
+  expect(sequencesIn(path, 'AuditEntry')).toEqual(upTo(11));
   expect(sequencesIn(path, 'SessionEvent')).toEqual(upTo(13));
 });
 
@@ -104,7 +111,7 @@ it('the webhooks that the first server could not deliver are sent by the second'
   );
   const books = await booksOf(second);
   expect(books.sessions.nodes.map(({ crmSync }: { crmSync: string }) => crmSync)).toEqual(Array(3).fill('DELIVERED'));
-  expect(books.verifyAuditTrail).toMatchObject({ ok: true, checked: 6 });
+  expect(books.verifyAuditTrail).toMatchObject({ ok: true, checked: 8 });
 });
 
 it('so are those that a server was at work on when it died', async () => {

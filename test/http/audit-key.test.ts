@@ -90,9 +90,9 @@ it('is that of AUDIT_SIGNING_KEY on a tenant, and all that is written there is s
   const next = await startNetwork({ databaseUrl, env });
   expect((await next.graphql(VERIFY)).data.verifyAuditTrail).toMatchObject({
     ok: true,
-    checked: 2,
+    checked: 4,
     checkpoints: 1,
-    lastCheckpoint: 2,
+    lastCheckpoint: 3,
   });
 });
 

@@ -6,7 +6,8 @@ import { keyBesideDatabase } from '../../src/store/encryption-key.js';
 import type { MasterKeys } from '../../src/store/master-cipher.js';
 import { type KeySource, openDatabase } from '../../src/store/open-database.js';
 import { SessionReader } from '../../src/store/session-reader.js';
-import { MASTER_KEYS, openBooks, openSession, temporaryDirectory } from './ledger.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
+import { openBooks, openSession, temporaryDirectory } from './ledger.js';
 
 const [RIGHT] = MASTER_KEYS;
 const WRONG = Buffer.alloc(32, 66);

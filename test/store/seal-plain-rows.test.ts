@@ -11,7 +11,7 @@ import { openDatabase } from '../../src/store/open-database.js';
 import { sealPlainRows } from '../../src/store/seal-plain-rows.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
-import { MASTER_KEYS } from './ledger.js';
+import { MASTER_KEYS } from '../support/opened-connection.js';
 import { insertDelivery, keyOf, type OldDatabase, oldDatabase } from './old-database.js';
 
 /** Starts on the file, as the server does. */
