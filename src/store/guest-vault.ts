@@ -37,6 +37,8 @@ export class GuestVault {
   readonly #db: SqliteConnection;
   readonly #wrap: MasterCipher;
   readonly #indexKey: Buffer;
+  /** The keys that the job at work has met, by the guest's id and by name; null between jobs. */
+  #met: Map<string, GuestKey> | null = null;
 
   private constructor(db: SqliteConnection, wrap: MasterCipher, indexKey: Buffer) {
     this.#db = db;
@@ -66,6 +68,20 @@ export class GuestVault {
     return deriveKey(this.#indexKey, purpose);
   }
 
+  /**
+   * Runs a job that writes, and looks each key up once for it: a row of the session, its event, its webhook and its audit entry
+   * are sealed under the same. None is remembered any longer, so that one that is destroyed, or was made by a job that is undone,
+   * is not used again.
+   */
+  during<T>(job: () => T): T {
+    this.#met = new Map();
+    try {
+      return job();
+    } finally {
+      this.#met = null;
+    }
+  }
+
   /** The name that stands for a guest in rows; null for one that was never heard of, or was forgotten. */
   nameOf(guestId: string): string | null {
     const sql = 'SELECT "id" FROM "GuestKey" WHERE "guestHmac" = ?';
@@ -75,6 +91,12 @@ export class GuestVault {
 
   /** The key of a guest, made where there is none: on a connection that writes. */
   keyFor(guestId: string): GuestKey {
+    const key = this.#met?.get(guestId) ?? this.#findOrMake(guestId);
+    this.#met?.set(guestId, key).set(key.name, key);
+    return key;
+  }
+
+  #findOrMake(guestId: string): GuestKey {
     const guestHmac = this.blind('guest id', guestId);
     const row = this.#db.get<KeyRow>('SELECT "id", "wrapped" FROM "GuestKey" WHERE "guestHmac" = ?', guestHmac);
     if (row) return this.#keyOf(row);
@@ -88,6 +110,12 @@ export class GuestVault {
 
   /** The key of this name; null where it was destroyed. */
   byName(name: string): GuestKey | null {
+    const key = this.#met?.get(name) ?? this.#find(name);
+    if (key) this.#met?.set(name, key);
+    return key;
+  }
+
+  #find(name: string): GuestKey | null {
     const id = guestKeyIdOf(name);
     if (id === null) return null;
     const sql = 'SELECT "id", "wrapped" FROM "GuestKey" WHERE "id" = ? AND "wrapped" IS NOT NULL';
@@ -99,6 +127,7 @@ export class GuestVault {
   destroy(name: string, erasedAt: Date): void {
     const sql = 'UPDATE "GuestKey" SET "guestHmac" = NULL, "wrapped" = NULL, "erasedAt" = ? WHERE "id" = ?';
     this.#db.run(sql, erasedAt, guestKeyIdOf(name));
+    this.#met?.clear();
   }
 
   #keyOf({ id, wrapped }: KeyRow): GuestKey {

@@ -167,7 +167,7 @@ export class LedgerWriter implements Ledger, AsyncDisposable {
     const undo = transaction.mark();
     this.#db.run('SAVEPOINT job');
     try {
-      const value = job.run(transaction);
+      const value = this.#vault.during(() => job.run(transaction));
       this.#db.run('RELEASE job');
       return () => job.resolve(value as never);
     } catch (error) {
