@@ -7,8 +7,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { DatabaseTrail } from './audit/database-trail.mjs';
-import { EXPORT_VERSION, entryLine, HEADER } from './audit/export-format.mjs';
-import { readPublicKeys, toJwk } from './audit/public-keys.mjs';
+import { exportChunks } from './audit/export-lines.mjs';
+import { readPublicKeys } from './audit/public-keys.mjs';
 import { exitCodeOf, Unusable } from './audit/verdict.mjs';
 import { isMain } from './lib/is-main.mjs';
 
@@ -17,8 +17,6 @@ const USAGE = `npm run audit:export -- --database FILE [--output FILE] [--public
   --database FILE    the server's database; it may be running
   --output FILE      where to write to (standard output)
   --public-key FILE  PEM, JWK or JWK Set, to go with the export`;
-
-const CHUNK_CHARACTERS = 64 * 1024;
 
 function parseOptions(args) {
   const option = { type: 'string' };
@@ -32,34 +30,6 @@ function parseOptions(args) {
   return values;
 }
 
-function* linesOf(trail, keys) {
-  const exportedAt = new Date().toISOString();
-  const jwks = [...keys.values()].map(toJwk);
-  const header = { type: HEADER, version: EXPORT_VERSION, exportedAt, checkpoints: trail.hasCheckpoints, keys: jwks };
-  yield JSON.stringify(header);
-  const trailer = { type: 'trailer', entries: 0, head: null };
-  for (const item of trail.items()) {
-    if (item.type === 'entry') {
-      trailer.entries += 1;
-      trailer.head = item.hash;
-    }
-    yield item.type === 'entry' ? entryLine(item) : JSON.stringify(item);
-  }
-  yield JSON.stringify(trailer);
-}
-
-/** Many lines at a time: a stream has its price for each piece. */
-function* chunksOf(lines) {
-  let chunk = '';
-  for (const line of lines) {
-    chunk += `${line}\n`;
-    if (chunk.length < CHUNK_CHARACTERS) continue;
-    yield chunk;
-    chunk = '';
-  }
-  yield chunk;
-}
-
 async function exportTrail(args, stdout) {
   const { database, output, 'public-key': publicKey } = parseOptions(args);
   const keys = publicKey === undefined ? new Map() : readPublicKeys(publicKey);
@@ -67,7 +37,7 @@ async function exportTrail(args, stdout) {
   try {
     // Personal data: for the owner alone.
     const target = output === undefined ? stdout : createWriteStream(output, { mode: 0o600 });
-    await pipeline(Readable.from(chunksOf(linesOf(trail, keys))), target);
+    await pipeline(Readable.from(exportChunks(trail, { keys })), target);
   } catch (error) {
     throw error.syscall === undefined ? error : new Unusable(`The export cannot be written: ${error.message}`);
   } finally {

@@ -3,7 +3,10 @@ export const GENESIS_HASH: string;
 /** The hash of an entry: of the hash before it and its canonical form. */
 export function link(previousHash: string, text: string): string;
 
-/** How entries with these members are written; undefined for members that no version has. */
+/** Whether an entry with these members, in this order, is of a version that we know. */
+export function isKnownForm(names: readonly string[]): boolean;
+
+/** How the entries of a table with these columns are written; undefined for a table that we do not know. */
 export function canonicalForm(names: readonly string[]):
   | {
       readonly names: readonly string[];

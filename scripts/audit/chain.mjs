@@ -1,4 +1,4 @@
-import { GENESIS_HASH, link } from './canonical.mjs';
+import { link } from './canonical.mjs';
 import { Broken } from './verdict.mjs';
 
 /** How far from its place an entry is looked for, to say what has happened to it. */
@@ -7,10 +7,16 @@ const REACH = 1_000;
 /** Follows the chain of hashes, entry by entry. */
 export class Chain {
   /** The sequence of the last entry that was good. */
-  last = 0;
+  last;
   /** Its hash. */
-  head = GENESIS_HASH;
+  head;
   #headBefore = '';
+
+  /** @param beginning the entry that it begins with, and what that one is chained to */
+  constructor({ firstSequence, previousHash }) {
+    this.last = firstSequence - 1;
+    this.head = previousHash;
+  }
 
   /** @throws Broken when this is not the next entry */
   add(entry) {

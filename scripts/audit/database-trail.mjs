@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from '@photostructure/sqlite';
-import { canonicalForm } from './canonical.mjs';
+import { canonicalForm, GENESIS_HASH } from './canonical.mjs';
 import { Broken, Unusable } from './verdict.mjs';
 
 const SQLITE_ERROR = 1;
@@ -17,6 +17,11 @@ export class DatabaseTrail {
   name = 'the database';
   /** Keys that come with the trail: none do. */
   keys = new Map();
+  isArchive = false;
+  /** The entry that it begins with; those before were archived. */
+  firstSequence = 1;
+  /** What that one says it is chained to. */
+  previousHash = GENESIS_HASH;
   #database;
   #form;
   #statements = new Map();
@@ -39,10 +44,25 @@ export class DatabaseTrail {
       if (this.hasCheckpoints && !CHECKPOINT_COLUMNS.every((name) => checkpointColumns.includes(name))) {
         throw new Unusable(`AuditCheckpoint lacks columns: it has ${checkpointColumns.join(', ')}.`);
       }
+      if (this.#columns('AuditTrail').length > 0) this.#readBeginning();
     } catch (error) {
       this.close();
-      throw error instanceof Unusable ? error : new Unusable(`${path} cannot be read: ${error.message}`);
+      throw error instanceof Unusable || error instanceof Broken
+        ? error
+        : new Unusable(`${path} cannot be read: ${error.message}`);
     }
+  }
+
+  #readBeginning() {
+    const isPlace = `typeof("firstSequence") = 'integer' AND "firstSequence" BETWEEN 1 AND ${Number.MAX_SAFE_INTEGER}`;
+    const row = this.#prepare(
+      `SELECT CASE WHEN ${isPlace} THEN "firstSequence" END FROM "AuditTrail" WHERE "id" = 1`,
+    ).get();
+    const first = row === undefined ? 1 : row[0];
+    if (first === null) throw new Broken(1, 'AuditTrail does not say where the trail begins');
+    if (first === 1) return;
+    this.firstSequence = first;
+    this.previousHash = this.#prepare('SELECT "previousHash" FROM "AuditEntry" WHERE "sequence" = ?').get(first)?.[0];
   }
 
   #columns(table) {
@@ -66,11 +86,14 @@ export class DatabaseTrail {
     return statement;
   }
 
-  /** Entries in the order of their sequence, each followed by its checkpoint. */
-  *items() {
-    const checkpoints = this.#checkpoints();
+  /**
+   * Entries in the order of their sequence, each followed by its checkpoint; before them the checkpoint of the last one that was
+   * archived.
+   */
+  *items({ upTo = undefined } = {}) {
+    const checkpoints = this.#checkpoints(upTo);
     let checkpoint = checkpoints.next().value;
-    for (const entry of this.#entries()) {
+    for (const entry of this.#entries(upTo)) {
       while (checkpoint !== undefined && checkpoint.sequence < entry.sequence) {
         yield checkpoint;
         checkpoint = checkpoints.next().value;
@@ -85,19 +108,20 @@ export class DatabaseTrail {
    * The texts come as one JSON array: the driver takes less time for one value than for many, and would cut a text off at a NUL.
    * SQLite's JSON does not keep all digits of a number, so those come by themselves, and it takes some BLOBs for JSON.
    */
-  *#entries() {
+  *#entries(upTo) {
     const { names, texts, write } = this.#form;
     const numbers = names.filter((name) => !texts.includes(name));
     const strings = [...texts, 'previousHash', 'hash'].map(quoted);
     const json = `json_array(${strings.join()})`;
     const hasBlob = `'blob' IN (${strings.map((column) => `typeof(${column})`).join()})`;
     const columns = [json, hasBlob, ...numbers.map(quoted)].join();
-    const rows = this.#rows(`SELECT ${columns} FROM "AuditEntry" ORDER BY "sequence"`);
+    const first = this.firstSequence;
+    const rows = this.#rows(`SELECT ${columns} FROM "AuditEntry"${within(first, upTo)} ORDER BY "sequence"`);
     const textAt = texts.map((name) => names.indexOf(name));
     const numberAt = numbers.map((name) => names.indexOf(name));
     const sequenceAt = names.indexOf('sequence');
     const values = names.map(() => null);
-    for (let last = 0; ; last = values[sequenceAt]) {
+    for (let last = first - 1; ; last = values[sequenceAt]) {
       const { done, value: row } = nextRow(rows, last);
       if (done) return;
       for (let i = 0; i < numberAt.length; i++) values[numberAt[i]] = row[i + 2];
@@ -125,10 +149,11 @@ export class DatabaseTrail {
     throw new Broken(sequence, 'a text holds bytes that are not UTF-8');
   }
 
-  *#checkpoints() {
+  *#checkpoints(upTo) {
     if (!this.hasCheckpoints) return;
     const columns = CHECKPOINT_COLUMNS.map(quoted).join();
-    const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint" ORDER BY "sequence"`);
+    const where = within(this.firstSequence - 1, upTo);
+    const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint"${where} ORDER BY "sequence"`);
     for (let last = 0; ; ) {
       const { done, value: row } = nextRow(rows, last, 'its checkpoint');
       if (done) return;
@@ -146,6 +171,15 @@ export class DatabaseTrail {
     if (this.#database?.isTransaction) this.#database.exec('ROLLBACK');
     this.#database?.close();
   }
+}
+
+/** What is before the beginning of a trail is of no account, but nothing has a place before the first entry of all. */
+function within(first, upTo) {
+  const conditions = [
+    ...(first > 1 ? [`NOT "sequence" BETWEEN 1 AND ${first - 1}`] : []),
+    ...(upTo === undefined ? [] : [`"sequence" <= ${upTo}`]),
+  ];
+  return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
 }
 
 /** The next row. What it holds may be the reason why it cannot be read: then it is the trail that is at fault. */

@@ -1,4 +1,5 @@
 // The lines of an export, as docs/audit.md has them.
+import { isKnownForm } from './canonical.mjs';
 
 export const HEADER = 'header';
 export const EXPORT_VERSION = 1;
@@ -10,16 +11,15 @@ export const entryLine = ({ previousHash, hash, text }) =>
   `{"type":"entry","previousHash":${JSON.stringify(previousHash)},"hash":${JSON.stringify(hash)},"entry":${text}}`;
 
 /**
- * The entry of such a line; undefined where it is none, or where its form is not the canonical one: somebody who parses it must
- * not see another entry than the one that was hashed.
+ * The entry of such a line; undefined where it is none, or where its form is not the canonical one of a version that we know:
+ * somebody who parses it must not see another entry than the one that was hashed.
  */
 export function parseEntryLine(line) {
   const [, previousHash, hash, text] = line.match(ENTRY) ?? [];
   if (text === undefined) return undefined;
   try {
     const entry = JSON.parse(text);
-    const names = Object.keys(entry);
-    if (JSON.stringify(entry) !== text || names.join() !== [...names].sort().join()) return undefined;
+    if (JSON.stringify(entry) !== text || !isKnownForm(Object.keys(entry))) return undefined;
     return {
       type: 'entry',
       sequence: entry.sequence,

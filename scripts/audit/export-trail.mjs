@@ -1,3 +1,4 @@
+import { GENESIS_HASH } from './canonical.mjs';
 import { EXPORT_VERSION, HEADER, parseEntryLine } from './export-format.mjs';
 import { LineFile, parseLine } from './lines.mjs';
 import { keysById } from './public-keys.mjs';
@@ -18,12 +19,20 @@ export class ExportTrail {
       this.close();
       throw new Unusable(`${path} is no export of version ${EXPORT_VERSION}.`);
     }
+    const { firstSequence = 1, previousHash = GENESIS_HASH } = header;
+    if (!Number.isSafeInteger(firstSequence) || firstSequence < 1) {
+      this.close();
+      throw new Unusable(`${path} does not say where its trail begins.`);
+    }
+    this.firstSequence = firstSequence;
+    this.previousHash = previousHash;
+    this.isArchive = header.archive === true;
     this.hasCheckpoints = header.checkpoints === true;
     this.keys = keysById(Array.isArray(header.keys) ? header.keys : []);
   }
 
   *items() {
-    let last = 0;
+    let last = this.firstSequence - 1;
     for (const line of this.#lines) {
       const item = parseItem(line);
       if (item === undefined) throw new Broken(last + 1, `line ${line.number} of the export cannot be read`);

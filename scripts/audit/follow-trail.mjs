@@ -1,3 +1,4 @@
+import { Beginning } from './beginning.mjs';
 import { Chain } from './chain.mjs';
 import { faultOf, signatureFaultOf } from './checkpoint.mjs';
 import { Broken } from './verdict.mjs';
@@ -7,23 +8,29 @@ const PROGRESS_EVERY = 50_000;
 /**
  * Follows a trail from its first entry to its last, and holds it against its checkpoints.
  *
- * @param {{ name: string, hasCheckpoints: boolean, items(): Iterable<object> }} trail
+ * @param {{ name: string, hasCheckpoints: boolean, firstSequence: number, previousHash: string, isArchive: boolean,
+ * items(): Iterable<object> }} trail
  * @param {{ outside?: { next?: object, advance(): void }, keys: Map<string, object>, onProgress?: (entries: number) => void }} options
  * `outside`: the checkpoints that were kept elsewhere; without `keys` no signature is checked
- * @returns {{ entries: number, head: string, inside: number, outside: number, lastCheckpoint: number }}
+ * @returns {{ first: number, last: number, head: string, inside: number, outside: number, lastCheckpoint: number,
+ * archived?: { sequence: number, sha256: string } }} `archived`: what the trail says of the archive that it goes on from
  * @throws Broken
  */
 export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
-  const chain = new Chain();
+  const chain = new Chain(trail);
+  const beginning = new Beginning(trail);
   const counts = { inside: 0, outside: 0 };
   /** The newest entry that a checkpoint has vouched for. */
-  let lastCheckpoint = 0;
+  let lastCheckpoint = beginning.last;
   /** The last checkpoint that came with the trail, and the first that has no entry (yet). */
   let latest;
   let beyond;
   let trailer;
 
   const check = (checkpoint, source) => {
+    if (beginning.isLater && checkpoint.sequence === beginning.last) {
+      return beginning.meetCheckpoint(checkpoint, source, keys);
+    }
     const fail = (reason) => new Broken(checkpoint.sequence, `its checkpoint in ${source} ${reason}`);
     if (checkpoint.hash !== chain.head) {
       throw fail(`has another hash: the chain was written anew, from entry ${lastCheckpoint + 1} or a later one on`);
@@ -52,6 +59,7 @@ export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
   const meetOutside = () => {
     for (; outside?.next !== undefined && outside.next.sequence <= chain.last; outside.advance()) {
       const checkpoint = outside.next;
+      if (checkpoint.sequence < beginning.last) continue; // of an entry that was archived
       check(checkpoint, 'the file');
       if (trail.hasCheckpoints && !isSame(checkpoint, latest)) {
         const reason = latest?.sequence === checkpoint.sequence ? 'is another one than in' : 'is missing in';
@@ -69,7 +77,9 @@ export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
         meetOutside();
         if (item.type === 'trailer') trailer = item;
         else {
+          if (chain.last === beginning.last) beginning.assertVouchedFor();
           chain.add(item);
+          beginning.meetEntry(item);
           if (chain.last % PROGRESS_EVERY === 0) onProgress(chain.last);
         }
       }
@@ -81,7 +91,9 @@ export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
   }
   meetOutside();
   assertWhole(chain, { beyond, beyondOutside: outside?.next, trailer, trail });
-  return { entries: chain.last, head: chain.head, ...counts, lastCheckpoint };
+  beginning.assertArchived();
+  const { last, head } = chain;
+  return { first: trail.firstSequence, last, head, ...counts, lastCheckpoint, archived: beginning.archived };
 }
 
 const isSame = (one, other) =>
@@ -98,10 +110,11 @@ function assertWhole({ last, head }, { beyond, beyondOutside, trailer, trail }) 
     throw new Broken(last + 1, `the end was cut off: ${where} has a checkpoint of entry ${known.sequence}`);
   }
   if (trailer === undefined) return;
-  if (trailer.entries !== last) {
+  const before = trail.firstSequence - 1;
+  if (trailer.entries !== last - before) {
     throw new Broken(
-      Math.min(last, trailer.entries) + 1,
-      `the export has ${last} entries, its trailer says ${trailer.entries}`,
+      Math.min(last, before + trailer.entries) + 1,
+      `the export has ${last - before} entries, its trailer says ${trailer.entries}`,
     );
   }
   if (trailer.head !== head) throw new Broken(last, 'its hash is not the head that the trailer says');

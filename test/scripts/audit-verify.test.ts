@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ENTRIES, hashAt, makeRoomAt, rewriteFrom, signedTrail, signer } from './audit/signed-trail.js';
-import { Template, type Trail, verify } from './audit/trail.js';
+import { firstVersionOf, Template, type Trail, verify } from './audit/trail.js';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/audit-verify.mjs', import.meta.url));
 const template = new Template(ENTRIES);
@@ -15,6 +15,7 @@ describe('a trail of 10,000 entries', () => {
     const args = ['--database', trail.path, '--checkpoints', file, '--public-key', key];
     const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, ...args]);
 
+    expect(await trail.verifyAsServer(signer)).toMatchObject({ ok: true });
     expect(stdout.split('\n')).toEqual([
       `good: 10000 entries, head ${trail.tamper((db) => hashAt(db, ENTRIES))}`,
       `10 checkpoints in ${file}, kept outside: trusted`,
@@ -29,6 +30,43 @@ describe('a trail of 10,000 entries', () => {
       'a field',
       `UPDATE "AuditEntry" SET "actor" = 'x' WHERE "sequence" = 4321`,
       4321,
+      'its content does not match its hash',
+    ],
+    [
+      'a column that its version does not have',
+      `UPDATE "AuditEntry" SET "personal" = 'x' WHERE "sequence" = 1234`,
+      1234,
+      'personal has a value that no entry can have',
+    ],
+    [
+      'one that its version does not have any more',
+      `UPDATE "AuditEntry" SET "sessionId" = 'x' WHERE "sequence" = 8000`,
+      8000,
+      'sessionId has a value that no entry can have',
+    ],
+    ['another version', `UPDATE "AuditEntry" SET "version" = 1 WHERE "sequence" = 8001`, 8001, 'actorRole has a value'],
+    [
+      'a version that there is not',
+      `UPDATE "AuditEntry" SET "version" = 3 WHERE "sequence" = 8001`,
+      8001,
+      'version has',
+    ],
+    [
+      'an actor’s role',
+      `UPDATE "AuditEntry" SET "actorRole" = 'OPS' WHERE "sequence" = 8002`,
+      8002,
+      'its content does not match its hash',
+    ],
+    [
+      'what is sealed',
+      `UPDATE "AuditEntry" SET "personal" = (SELECT "personal" FROM "AuditEntry" WHERE "sequence" = 8004) WHERE "sequence" = 8002`,
+      8002,
+      'its content does not match its hash',
+    ],
+    [
+      'an address',
+      `UPDATE "AuditEntry" SET "sourceAddress" = NULL WHERE "sequence" = 9003`,
+      9003,
       'its content does not match its hash',
     ],
     [
@@ -91,13 +129,15 @@ describe('a trail of 10,000 entries', () => {
       7,
       'a text holds bytes that are not UTF-8',
     ],
-  ])('shows %s, with the first bad entry and why', async (_, sql, sequence, why) => {
+  ])('shows %s, with the first bad entry and why, to both verifiers', async (_, sql, sequence, why) => {
     const { trail } = await signedTrail(template);
     trail.tamper((db) => db.exec(sql));
 
     const { code, said } = await verify('--database', trail.path);
     expect(said).toContain(`broken at entry ${sequence}: ${why}`);
     expect(code).toBe(1);
+    const asServer = await trail.verifyAsServer(signer);
+    expect(asServer).toMatchObject({ ok: false, firstBrokenSequence: sequence });
   });
 
   it('shows an entry that was put in with the right hash', async () => {
@@ -113,6 +153,21 @@ describe('a trail of 10,000 entries', () => {
     const { code, said } = await verify('--database', trail.path);
     expect(code).toBe(1);
     expect(said).toMatch(/^broken at entry 9991: entry 9990 has been given its number/);
+  });
+});
+
+describe('a trail from before version 2', () => {
+  it('is good without the columns that came with it', async () => {
+    const trail = await template.copy();
+    trail.tamper((db) => {
+      db.exec(`DELETE FROM "AuditEntry" WHERE "version" > 1; DROP TABLE "AuditTrail"`);
+      for (const column of ['version', 'actorRole', 'personal', 'sourceAddress']) {
+        db.exec(`ALTER TABLE "AuditEntry" DROP COLUMN "${column}"`);
+      }
+    });
+    const { code, said } = await verify('--database', trail.path);
+    expect(code).toBe(0);
+    expect(said).toMatch(new RegExp(`^good: ${firstVersionOf(ENTRIES)} entries`));
   });
 });
 

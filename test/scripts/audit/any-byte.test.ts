@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
 import type { SqliteConnection } from '../../../src/store/sqlite-connection.js';
-import { Template, verify } from './trail.js';
+import { Template, verify, verifyAsServer } from './trail.js';
 
 const ENTRIES = 24;
 const template = new Template(ENTRIES);
@@ -35,38 +35,45 @@ function restore(db: SqliteConnection): void {
   db.exec('DELETE FROM "AuditEntry"; INSERT INTO "AuditEntry" SELECT * FROM "kept"');
 }
 
-it('any change of a single byte, in any column of any entry, is found where it is', async () => {
+it('any change of a single byte, in any column of any entry, is found where it is by both verifiers', async () => {
   const trail = await template.copy();
   const db = trail.open();
   try {
     db.exec('CREATE TEMP TABLE "kept" AS SELECT * FROM "AuditEntry"');
-    const columns = db.all<{ name: string; type: string }>(
-      `SELECT "name", "type" FROM pragma_table_info('AuditEntry')`,
+    const columns = db.all<{ name: string; type: string; isNullable: number }>(
+      `SELECT "name", "type", NOT "notnull" AS "isNullable" FROM pragma_table_info('AuditEntry')`,
     );
     const property = fc.asyncProperty(
       fc.integer({ min: 1, max: ENTRIES }),
       fc.constantFrom(...columns),
       fc.nat(100),
       fc.integer({ min: 1, max: 255 }),
-      async (sequence, { name, type }, at, mask) => {
+      fc.boolean(),
+      async (sequence, { name, type, isNullable }, at, mask, toNull) => {
         const value = db.get<{ value: Value }>(
           `SELECT "${name}" AS "value" FROM "AuditEntry" WHERE "sequence" = ?`,
           sequence,
         )!.value;
-        const sql = changed(value, type === 'REAL', at, mask);
+        const isEmptied = toNull && isNullable === 1 && value !== null;
+        const sql = isEmptied ? 'NULL' : changed(value, type === 'REAL', at, mask);
         db.exec(`UPDATE OR REPLACE "AuditEntry" SET "${name}" = ${sql} WHERE "sequence" = ${sequence}`);
         const { code, said } = await verify('--database', trail.path);
+        const asServer = await verifyAsServer(db);
         restore(db);
 
         const [, broken] = said.match(/^broken at entry (-?\d+): /) ?? [];
         expect({ code, said }).toMatchObject({ code: 1 });
+        expect(asServer).toMatchObject({ ok: false });
         // With another number it may be missed where it was, or be too many where it is.
         if (name === 'sequence') expect(Number(broken)).toBeLessThanOrEqual(sequence);
         else expect(Number(broken)).toBe(sequence);
+        if (name === 'sequence') expect(asServer.firstBrokenSequence).toBeLessThanOrEqual(sequence);
+        else expect(asServer.firstBrokenSequence).toBe(sequence);
       },
     );
-    await fc.assert(property, { seed: 20_261_122, numRuns: 300 });
+    await fc.assert(property, { seed: 20_261_122, numRuns: 400 });
     expect(await verify('--database', trail.path)).toMatchObject({ code: 0 });
+    expect(await verifyAsServer(db)).toMatchObject({ ok: true });
   } finally {
     db.close();
   }

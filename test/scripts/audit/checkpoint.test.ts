@@ -29,6 +29,9 @@ describe('a trail of 10,000 entries with checkpoints', () => {
     const why = (where: string) =>
       `broken at entry 6000: its checkpoint in ${where} has another hash: the chain was written anew, from entry 5001 or a later one on\n`;
     expect(await verify('--database', trail.path)).toEqual({ code: 1, said: why('the database') });
+    const asServer = await trail.verifyAsServer(signer);
+    expect(asServer).toMatchObject({ ok: false, firstBrokenSequence: 6_000 });
+    expect(asServer.reason).toContain('or one before it after 5000, was changed and the chain computed again');
 
     const signed = trail.tamper((db) => {
       const forged = [5_000, 6_000].map((sequence) => forger.sign(sequence, hashAt(db, sequence)));

@@ -1,4 +1,4 @@
-import { type AuditContent, GENESIS_HASH, hashEntry } from '../../../src/store/audit-chain.js';
+import { type AuditEntry, GENESIS_HASH, hashEntry } from '../../../src/store/audit-chain.js';
 import type { SqliteConnection } from '../../../src/store/sqlite-connection.js';
 import { type Checkpoint, jsonLines, putCheckpoints, Signer, type Template, type Trail } from './trail.js';
 
@@ -26,7 +26,7 @@ export async function signedTrail(
 
 /** Computes every hash from an entry on again, as somebody does who knows docs/audit.md. */
 export function rewriteFrom(db: SqliteConnection, first: number): void {
-  type Row = Omit<AuditContent, 'timestamp' | 'crmSynced'> & { timestamp: number; crmSynced: number | null };
+  type Row = Omit<AuditEntry, 'timestamp' | 'crmSynced'> & { timestamp: number; crmSynced: number | null };
   let previousHash = hashAt(db, first - 1) || GENESIS_HASH;
   db.begin();
   for (const row of db.all<Row>('SELECT * FROM "AuditEntry" WHERE "sequence" >= ? ORDER BY "sequence"', first)) {

@@ -1,11 +1,16 @@
-import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { main as exportMain } from '../../../scripts/audit-export.mjs';
 import { main as verifyMain } from '../../../scripts/audit-verify.mjs';
+import { type AuditContent, type AuditEntry, hashEntry } from '../../../src/store/audit-chain.js';
+import { AuditSigner } from '../../../src/store/audit-signer.js';
+import type { LedgerTransaction } from '../../../src/store/ledger-transaction.js';
 import { SqliteConnection } from '../../../src/store/sqlite-connection.js';
+import { TrailRows } from '../../../src/store/trail-rows.js';
+import { verifyAuditTrail } from '../../../src/store/verify-audit-trail.js';
 import { type Books, openBooks, someAudit } from '../../store/ledger.js';
 
 /** What somebody has who has the database file: a copy without its triggers, to do with as they like. It goes with the test. */
@@ -31,6 +36,16 @@ export class Trail {
     const db = this.open();
     try {
       return act(db);
+    } finally {
+      db.close();
+    }
+  }
+
+  /** What the server's own verifier finds. */
+  async verifyAsServer(signer: Signer | null = null) {
+    const db = this.open();
+    try {
+      return await verifyAsServer(db, signer);
     } finally {
       db.close();
     }
@@ -81,24 +96,49 @@ export class Template {
   }
 }
 
-/** Writes entries of many kinds as the server would. */
+/** How many of so many entries are of version 1. */
+export const firstVersionOf = (entries: number): number => Math.floor(entries * 0.4);
+const GUESTS = 20;
+
+/** Writes entries of many kinds: those that a server of version 1 left, and then as the server writes them. */
 async function fill({ writer }: Books, entries: number): Promise<void> {
   await writer.submit((transaction) => {
     for (let n = 1; n <= entries; n++) {
       const isEven = n % 2 === 0;
-      transaction.appendAudit(
-        someAudit({
-          reason: [null, 'plain', 'Zoë 🦊 “später” \\ "quoted"', 'half a pair \ud83e'][n % 4] ?? null,
-          guestId: isEven ? `guest-${n}` : null,
-          durationMs: isEven ? n / 7 : n,
-          fraudScore: isEven ? n % 100 : null,
-          attempts: n % 3,
-          capacityCheck: isEven ? 'CHECKED' : null,
-          crmSynced: [null, true, false][n % 3] ?? null,
-        }),
-      );
+      const content = someAudit({
+        reason: [null, 'plain', 'Zoë 🦊 “später” \\ "quoted"', 'half a pair \ud83e'][n % 4] ?? null,
+        guestId: isEven ? `guest-${n % GUESTS}` : null,
+        sessionId: isEven ? `cxs-${n}` : null,
+        actor: { name: 'tester', role: 'BACKEND', sourceAddress: n % 3 === 0 ? '203.0.113.0' : null },
+        durationMs: isEven ? n / 7 : n,
+        fraudScore: isEven ? n % 100 : null,
+        attempts: n % 3,
+        capacityCheck: isEven ? 'CHECKED' : null,
+        crmSynced: [null, true, false][n % 3] ?? null,
+      });
+      if (n <= firstVersionOf(entries)) appendFirstVersion(transaction, content);
+      else transaction.appendAudit(content);
     }
   });
+}
+
+function appendFirstVersion(transaction: LedgerTransaction, { actor, crmId: _, ...content }: AuditContent): void {
+  const { auditSequence, auditHash } = transaction.heads;
+  const entry: AuditEntry = {
+    ...content,
+    sequence: auditSequence + 1,
+    id: randomUUID(),
+    timestamp: new Date(),
+    reason: content.reason?.toWellFormed() ?? null,
+    actor: actor.name,
+    version: 1,
+    actorRole: null,
+    personal: null,
+    sourceAddress: null,
+  };
+  const hash = hashEntry(auditHash, entry);
+  transaction.insert('AuditEntry', { ...entry, previousHash: auditHash, hash });
+  transaction.heads = { ...transaction.heads, auditSequence: entry.sequence, auditHash: hash };
 }
 
 export interface Checkpoint {
@@ -113,6 +153,8 @@ export interface Checkpoint {
 /** One who signs checkpoints, with a key of its own. */
 export class Signer {
   readonly #privateKey: KeyObject;
+  /** The server's own, with the same key. */
+  readonly ofServer: AuditSigner;
   readonly pem: string;
   readonly jwk: { readonly x?: string | undefined };
   readonly keyId: string;
@@ -120,6 +162,7 @@ export class Signer {
   constructor() {
     const { privateKey, publicKey } = generateKeyPairSync('ed25519');
     this.#privateKey = privateKey;
+    this.ofServer = new AuditSigner(privateKey);
     this.pem = publicKey.export({ format: 'pem', type: 'spki' }).toString();
     this.jwk = publicKey.export({ format: 'jwk' });
     const raw = Buffer.from(this.jwk.x!, 'base64url');
@@ -155,6 +198,13 @@ export async function verify(...args: readonly string[]): Promise<{ code: number
     said += text;
   };
   return { code: await verifyMain(args, { say, complain: say, isTerminal: false }), said };
+}
+
+/** What the server's own verifier finds. */
+export async function verifyAsServer(db: SqliteConnection, signer: Signer | null = null) {
+  const verification = await verifyAuditTrail(new TrailRows(db), signer?.ofServer ?? null, 1, Number.MAX_SAFE_INTEGER);
+  const { ok, firstBrokenSequence, reason } = verification;
+  return { ok, firstBrokenSequence, reason };
 }
 
 export async function exportTrail(...args: readonly string[]): Promise<{ code: number; said: string }> {
