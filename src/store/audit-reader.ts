@@ -1,11 +1,12 @@
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
-import { AuditKind, type AuditRecord, type AuditRow, AuditStatus } from './audit-chain.js';
-import type { AuditCheckpoint, AuditSigner } from './audit-signer.js';
+import { AuditKind, type AuditRecord, AuditStatus } from './audit-chain.js';
+import type { AuditSigner } from './audit-signer.js';
 import type { GuestVault } from './guest-vault.js';
 import type { OpenedDatabase } from './open-database.js';
 import { mergeRanges, type Page, sift, type TimeRange, toPage } from './page.js';
 import { openAudit } from './sealed-rows.js';
-import { type AuditVerification, type TrailSource, verifyAuditTrail } from './verify-audit-trail.js';
+import { TrailRows } from './trail-rows.js';
+import { type AuditVerification, verifyAuditTrail } from './verify-audit-trail.js';
 
 export interface AuditFilter extends TimeRange {
   readonly guestId?: string | null | undefined;
@@ -21,14 +22,19 @@ export interface AuditPosition {
 }
 
 /** Reads the audit trail, and verifies it. */
-export class AuditReader implements TrailSource {
+export class AuditReader {
   readonly #prisma: PrismaClient;
+  readonly #trail: TrailRows;
   readonly #vault: GuestVault;
   readonly #signer: AuditSigner | null;
 
   /** @param signer whose checkpoints can be checked; null where there is none */
-  constructor({ prisma, vault }: Pick<OpenedDatabase, 'prisma' | 'vault'>, signer: AuditSigner | null = null) {
+  constructor(
+    { prisma, reader, vault }: Pick<OpenedDatabase, 'prisma' | 'reader' | 'vault'>,
+    signer: AuditSigner | null = null,
+  ) {
     this.#prisma = prisma;
+    this.#trail = new TrailRows(reader);
     this.#vault = vault;
     this.#signer = signer;
   }
@@ -117,42 +123,17 @@ export class AuditReader implements TrailSource {
 
   /** Entries after a sequence, oldest first. */
   async after(sequence: number, limit: number): Promise<AuditRecord[]> {
-    return this.#toRecords(await this.rowsAfter(sequence, limit));
-  }
-
-  /** Entries as they are kept, after a sequence, oldest first. */
-  rowsAfter(sequence: number, limit: number): Promise<Row[]> {
-    return this.#prisma.auditEntry.findMany({
+    const rows = await this.#prisma.auditEntry.findMany({
       where: { sequence: { gt: sequence } },
       orderBy: { sequence: 'asc' },
       take: limit,
     });
+    return this.#toRecords(rows);
   }
 
   /** Follows the chain from one sequence to another, both inclusive; by default all of it. */
   verify(from = 1, to = Number.MAX_SAFE_INTEGER): Promise<AuditVerification> {
-    return verifyAuditTrail(this, this.#signer, from, to);
-  }
-
-  /** The entry at a sequence; null where there is none. */
-  async at(sequence: number): Promise<Pick<AuditRow, 'hash'> | null> {
-    return this.#prisma.auditEntry.findUnique({ where: { sequence }, select: { hash: true } });
-  }
-
-  /** The checkpoints after a sequence, up to another, oldest first. */
-  checkpoints(after: number, to: number): Promise<AuditCheckpoint[]> {
-    return this.#prisma.auditCheckpoint.findMany({
-      where: { sequence: { gt: after, lte: to } },
-      orderBy: { sequence: 'asc' },
-    });
-  }
-
-  /** The newest one from a sequence on; null where there is none. */
-  newestCheckpoint(from: number): Promise<AuditCheckpoint | null> {
-    return this.#prisma.auditCheckpoint.findFirst({
-      where: { sequence: { gte: from } },
-      orderBy: { sequence: 'desc' },
-    });
+    return verifyAuditTrail(this.#trail, this.#signer, from, to);
   }
 }
 

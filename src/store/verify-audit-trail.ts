@@ -1,5 +1,9 @@
-import { type AuditRow, GENESIS_HASH, hashEntry } from './audit-chain.js';
-import type { AuditCheckpoint, AuditSigner } from './audit-signer.js';
+import { setImmediate } from 'node:timers/promises';
+import { type AuditRow, hashEntry } from './audit-chain.js';
+import type { AuditSigner } from './audit-signer.js';
+import { beginningOf } from './trail-beginning.js';
+import { checkpointFault, TrailFault } from './trail-fault.js';
+import type { FaultyRow, StoredCheckpoint, TrailBatch, TrailRows } from './trail-rows.js';
 
 /** What came of verifying the chain and its checkpoints. */
 export interface AuditVerification {
@@ -17,45 +21,33 @@ export interface AuditVerification {
   readonly lastCheckpoint: number | null;
 }
 
-/** Where a trail is read from. */
-export interface TrailSource {
-  /** Entries after a sequence, oldest first. */
-  rowsAfter(sequence: number, limit: number): Promise<readonly AuditRow[]>;
-  at(sequence: number): Promise<Pick<AuditRow, 'hash'> | null>;
-  /** Those after a sequence, up to another, oldest first. */
-  checkpoints(after: number, to: number): Promise<readonly AuditCheckpoint[]>;
-  /** From a sequence on; null where there is none. */
-  newestCheckpoint(from: number): Promise<AuditCheckpoint | null>;
-}
+const BATCH_SIZE = 500;
 
-const BATCH_SIZE = 1_000;
-
-/** What is wrong, and where first. */
-class Broken {
-  constructor(
-    readonly sequence: number,
-    readonly reason: string,
-  ) {}
-}
-
-/** Follows the chain from one sequence to another, both inclusive, and checks the checkpoints on the way. */
+/**
+ * Follows the chain from one sequence to another, both inclusive, and checks the checkpoints on the way. What was archived is not
+ * there to be followed: the first entry that is left is the first to be checked, and so is what vouches for its place.
+ */
 export async function verifyAuditTrail(
-  source: TrailSource,
+  rows: TrailRows,
   signer: AuditSigner | null,
   from: number,
   to: number,
 ): Promise<AuditVerification> {
-  const walk = new Walk(source, signer, Math.max(1, from), to);
-  const broken = await walk.run();
-  return walk.tell(broken);
+  for (;;) {
+    const walk = new Walk(rows, signer, to);
+    const first = rows.firstSequence();
+    const fault = await walk.run(Math.max(1, from), first);
+    // What was missed may have been archived meanwhile.
+    if (fault === null || rows.firstSequence() === first) return walk.tell(fault);
+  }
 }
 
 class Walk {
-  readonly #source: TrailSource;
+  readonly #rows: TrailRows;
   readonly #signer: AuditSigner | null;
   readonly #to: number;
   /** The next sequence. */
-  #expected: number;
+  #expected = 1;
   #head: string | null = null;
   #checked = 0;
   #checkpoints = 0;
@@ -63,68 +55,76 @@ class Walk {
   /** How many checkpoints each key has signed that is not ours. */
   readonly #unknownKeys = new Map<string, number>();
 
-  constructor(source: TrailSource, signer: AuditSigner | null, from: number, to: number) {
-    this.#source = source;
+  constructor(rows: TrailRows, signer: AuditSigner | null, to: number) {
+    this.#rows = rows;
     this.#signer = signer;
     this.#to = to;
-    this.#expected = from;
   }
 
   /** @returns what is broken; null where nothing is */
-  async run(): Promise<Broken | null> {
+  async run(from: number, first: number | null): Promise<TrailFault | null> {
+    if (first === null) return new TrailFault(1, 'the table AuditTrail does not say where the trail begins');
+    this.#expected = Math.max(from, first);
     // Read before the entries: what is signed while they are read may be beyond those that were seen.
-    const newest = await this.#source.newestCheckpoint(this.#expected);
-    const from = this.#expected;
-    let previousHash = from === 1 ? GENESIS_HASH : ((await this.#source.at(from - 1))?.hash ?? null);
-    if (previousHash === null && (await this.#source.rowsAfter(from - 1, 1)).length === 0) {
+    const newest = this.#rows.newestCheckpoint(this.#expected);
+    const before = this.#expected - 1;
+    let previousHash = before < first ? beginningOf(this.#rows, this.#signer, first) : this.#rows.hashAt(before);
+    if (previousHash instanceof TrailFault) return previousHash;
+    if (previousHash === null && isEmpty(this.#rows.after(before, 1))) {
       return this.#checkEnd(newest); // all of it lies behind the end
     }
-    if (previousHash === null) return new Broken(from - 1, 'the entry before the first is missing');
+    if (previousHash === null) return new TrailFault(before, 'the entry before the first is missing');
 
-    for (;;) {
-      const entries = await this.#source.rowsAfter(
-        this.#expected - 1,
-        Math.min(BATCH_SIZE, this.#to - this.#expected + 1),
-      );
-      const checkpoints = await this.#checkpointsOf(entries);
-      for (const entry of entries) {
-        const broken = this.#checkEntry(previousHash, entry, checkpoints.get(entry.sequence));
-        if (broken) return broken;
+    while (this.#expected <= this.#to) {
+      const limit = Math.min(BATCH_SIZE, this.#to - this.#expected + 1);
+      const { rows, faulty } = this.#rows.after(this.#expected - 1, limit);
+      const checkpoints = this.#checkpointsOf(rows);
+      for (const entry of rows) {
+        const fault = this.#checkEntry(previousHash, entry, checkpoints.get(entry.sequence));
+        if (fault) return fault;
         previousHash = entry.hash;
       }
-      if (this.#expected > this.#to) return null;
-      if (entries.length < BATCH_SIZE) return this.#checkEnd(newest);
+      if (faulty) return this.#tellFaulty(faulty);
+      if (rows.length < limit) return this.#checkEnd(newest);
+      // Reading and hashing hold up everything else.
+      await setImmediate();
     }
+    return null;
   }
 
-  async #checkpointsOf(entries: readonly AuditRow[]): Promise<Map<number, AuditCheckpoint>> {
+  #checkpointsOf(entries: readonly AuditRow[]): Map<number, StoredCheckpoint> {
     const last = entries.at(-1);
-    const checkpoints = last ? await this.#source.checkpoints(this.#expected - 1, last.sequence) : [];
+    const checkpoints = last ? this.#rows.checkpoints(this.#expected - 1, last.sequence) : [];
     return new Map(checkpoints.map((checkpoint) => [checkpoint.sequence, checkpoint]));
   }
 
-  #checkEntry(previousHash: string, entry: AuditRow, checkpoint: AuditCheckpoint | undefined): Broken | null {
+  #tellFaulty({ sequence, column }: FaultyRow): TrailFault {
+    if (sequence !== this.#expected) return new TrailFault(this.#expected, 'the entry is missing');
+    return new TrailFault(sequence, `the entry was changed: ${column} has a value that no entry can have`);
+  }
+
+  #checkEntry(previousHash: string, entry: AuditRow, checkpoint: StoredCheckpoint | undefined): TrailFault | null {
     const expected = this.#expected;
-    if (entry.sequence !== expected) return new Broken(expected, 'the entry is missing');
+    if (entry.sequence !== expected) return new TrailFault(expected, 'the entry is missing');
     if (entry.previousHash !== previousHash) {
-      return new Broken(expected, 'the entry is not chained to the one before it');
+      return new TrailFault(expected, 'the entry is not chained to the one before it');
     }
-    if (hashEntry(previousHash, entry) !== entry.hash) return new Broken(expected, 'the entry was changed');
-    const broken = checkpoint && this.#checkCheckpoint(checkpoint, entry.hash);
-    if (broken) return broken;
+    if (hashEntry(previousHash, entry) !== entry.hash) return new TrailFault(expected, 'the entry was changed');
+    const fault = checkpoint && this.#checkCheckpoint(checkpoint, entry.hash);
+    if (fault) return fault;
     this.#head = entry.hash;
     this.#expected += 1;
     this.#checked += 1;
     return null;
   }
 
-  #checkCheckpoint(checkpoint: AuditCheckpoint, hash: string): Broken | null {
+  #checkCheckpoint(checkpoint: StoredCheckpoint, hash: string): TrailFault | null {
     const { sequence, keyId } = checkpoint;
-    const forged = this.#checkSignature(checkpoint);
-    if (forged) return forged;
+    const fault = checkpointFault(checkpoint, this.#signer);
+    if (fault) return new TrailFault(sequence, fault);
     if (checkpoint.hash !== hash) {
       const since = this.#lastCheckpoint === null ? '' : ` after ${this.#lastCheckpoint}`;
-      return new Broken(
+      return new TrailFault(
         sequence,
         `the entry is not the one that its checkpoint was made of: it, or one before it${since}, was changed and the chain computed again`,
       );
@@ -138,24 +138,21 @@ class Walk {
     return null;
   }
 
-  #checkSignature(checkpoint: AuditCheckpoint): Broken | null {
-    if (checkpoint.keyId !== this.#signer?.keyId || this.#signer.hasSigned(checkpoint)) return null;
-    return new Broken(checkpoint.sequence, 'the signature of the checkpoint is wrong: it was changed or forged');
-  }
-
   /** A checkpoint of an entry that is not there tells that there was one. */
-  #checkEnd(newest: AuditCheckpoint | null): Broken | null {
+  #checkEnd(newest: StoredCheckpoint | null): TrailFault | null {
     if (!newest || newest.sequence < this.#expected) return null;
+    const fault = checkpointFault(newest, this.#signer);
+    if (fault) return new TrailFault(newest.sequence, fault);
     const missing = `the entry is missing: the trail was cut off, since there is a checkpoint at ${newest.sequence}`;
-    return this.#checkSignature(newest) ?? new Broken(this.#expected, missing);
+    return new TrailFault(this.#expected, missing);
   }
 
-  tell(broken: Broken | null): AuditVerification {
+  tell(fault: TrailFault | null): AuditVerification {
     return {
-      ok: broken === null,
+      ok: fault === null,
       checked: this.#checked,
-      firstBrokenSequence: broken?.sequence ?? null,
-      reason: broken?.reason ?? this.#unknown(),
+      firstBrokenSequence: fault?.sequence ?? null,
+      reason: fault?.reason ?? this.#unknown(),
       head: this.#head,
       checkpoints: this.#checkpoints,
       lastCheckpoint: this.#lastCheckpoint,
@@ -168,3 +165,5 @@ class Walk {
     return `checkpoints of a key that this server does not have were not checked: ${counts.join(', ')}`;
   }
 }
+
+const isEmpty = ({ rows, faulty }: TrailBatch): boolean => rows.length === 0 && faulty === null;

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type AuditContent, GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
+import { type AuditEntry, GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { TrailRows } from '../../src/store/trail-rows.js';
 import { type Books, openBooks, openSession, someAudit } from './ledger.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
 
-const FULL_ENTRY: AuditContent = {
+const FIRST: AuditEntry = {
   sequence: 7,
   id: '0199aaaa-0000-7000-8000-000000000001',
   timestamp: new Date('2026-11-22T15:00:00.120Z'),
@@ -24,30 +25,49 @@ const FULL_ENTRY: AuditContent = {
   attempts: 1,
   capacityCheck: 'CHECKED',
   crmSynced: false,
+  version: 1,
+  actorRole: null,
+  personal: null,
+  sourceAddress: null,
 };
+const SECOND: AuditEntry = { ...FIRST, version: 2, actorRole: 'BACKEND', personal: 'c2VhbGVk', sourceAddress: 'net' };
 
 /** The same as RFC 8785 would have it, by hand. */
-const FULL_ENTRY_JSON =
+const FIRST_JSON =
   '{"actor":"web shop","attempts":1,"capacityCheck":"CHECKED","crmSynced":false,"durationMs":12.5,' +
   '"errorCode":"CXONE_SCHEMA_REJECTED","fraudScore":60,"guestId":"guest-8f4a2b1c-9d3e-4f5a-b6c7-8d9e0f1a2b3c",' +
   '"id":"0199aaaa-0000-7000-8000-000000000001","kind":"SESSION_INITIATION",' +
   '"reason":"CXone answered 400: \\"Zoë\\" \\\\ 🦊","requestId":"0199aaaa-0000-7000-8000-000000000002",' +
   '"sequence":7,"sessionId":null,"status":"FAILED","timestamp":"2026-11-22T15:00:00.120Z"}';
+const SECOND_JSON =
+  '{"actor":"web shop","actorRole":"BACKEND","attempts":1,"capacityCheck":"CHECKED","crmSynced":false,"durationMs":12.5,' +
+  '"errorCode":"CXONE_SCHEMA_REJECTED","fraudScore":60,"guestId":"guest-8f4a2b1c-9d3e-4f5a-b6c7-8d9e0f1a2b3c",' +
+  '"id":"0199aaaa-0000-7000-8000-000000000001","kind":"SESSION_INITIATION","personal":"c2VhbGVk",' +
+  '"reason":"CXone answered 400: \\"Zoë\\" \\\\ 🦊","requestId":"0199aaaa-0000-7000-8000-000000000002",' +
+  '"sequence":7,"sourceAddress":"net","status":"FAILED","timestamp":"2026-11-22T15:00:00.120Z","version":2}';
 
-describe('the hash of an audit entry', () => {
+/** What is hashed of no version but one; the others refuse it in the table. */
+const FOREIGN: readonly string[] = ['actorRole', 'personal', 'sessionId', 'sourceAddress', 'version'];
+
+describe.each([
+  ['version 1', FIRST, FIRST_JSON],
+  ['version 2', SECOND, SECOND_JSON],
+])('the hash of an audit entry of %s', (_, entry, json) => {
   it('is SHA-256 over the previous hash and the canonical JSON of the entry', () => {
-    expect(hashEntry(GENESIS_HASH, FULL_ENTRY)).toBe(sha256('0'.repeat(64) + FULL_ENTRY_JSON));
-    expect(hashEntry('ab'.repeat(32), FULL_ENTRY)).toBe(sha256('ab'.repeat(32) + FULL_ENTRY_JSON));
+    expect(hashEntry(GENESIS_HASH, entry)).toBe(sha256('0'.repeat(64) + json));
+    expect(hashEntry('ab'.repeat(32), entry)).toBe(sha256('ab'.repeat(32) + json));
   });
 
   it('does not depend on the order in which the fields were put together', () => {
-    const reversed = Object.fromEntries(Object.entries(FULL_ENTRY).reverse()) as unknown as AuditContent;
-    expect(hashEntry(GENESIS_HASH, reversed)).toBe(hashEntry(GENESIS_HASH, FULL_ENTRY));
+    const reversed = Object.fromEntries(Object.entries(entry).reverse()) as unknown as AuditEntry;
+    expect(hashEntry(GENESIS_HASH, reversed)).toBe(hashEntry(GENESIS_HASH, entry));
   });
 
-  it.each(Object.keys(FULL_ENTRY) as (keyof AuditContent)[])('changes with its %s', (field) => {
-    const other = field === 'timestamp' ? new Date(0) : 'something else';
-    expect(hashEntry(GENESIS_HASH, { ...FULL_ENTRY, [field]: other })).not.toBe(hashEntry(GENESIS_HASH, FULL_ENTRY));
+  const hashed = Object.keys(entry).filter((field) => json.includes(`"${field}":`) || !FOREIGN.includes(field));
+
+  it.each(hashed as (keyof AuditEntry)[])('changes with its %s', (field) => {
+    const other = field === 'timestamp' ? new Date(0) : field === 'version' ? 1 : 'something else';
+    expect(hashEntry(GENESIS_HASH, { ...entry, [field]: other })).not.toBe(hashEntry(GENESIS_HASH, entry));
   });
 });
 
@@ -87,8 +107,7 @@ describe('verifying the audit trail', () => {
   });
 
   it('finds an empty trail good', async () => {
-    const { prisma } = await openBooks();
-    expect(await new AuditReader(books).verify()).toEqual({
+    expect(await new AuditReader(await openBooks()).verify()).toEqual({
       ok: true,
       checked: 0,
       firstBrokenSequence: null,
@@ -107,8 +126,10 @@ describe('verifying the audit trail', () => {
     let previous = '0'.repeat(64);
     for (const { hash, previousHash, ...row } of rows) {
       expect(previousHash).toBe(previous);
+      const { sessionId, ...hashed } = row;
+      expect(sessionId).toBeNull();
       const entry: Record<string, unknown> = {
-        ...row,
+        ...hashed,
         timestamp: new Date(Number(row.timestamp)).toISOString(),
         crmSynced: row.crmSynced === null ? null : row.crmSynced === 1,
       };
@@ -130,41 +151,51 @@ describe('verifying the audit trail', () => {
     expect(await audits.verify()).toMatchObject({ ok: false, checked: 2_049, firstBrokenSequence: 2_050 });
   });
 
-  it.each([
-    `"timestamp" = "timestamp" + 1`,
-    `"id" = 'other'`,
-    `"requestId" = 'other'`,
-    `"kind" = 'SESSION_ENDED'`,
-    `"status" = 'REJECTED'`,
-    `"reason" = 'other'`,
-    `"errorCode" = 'other'`,
-    `"guestId" = 'other'`,
-    `"sessionId" = 'other'`,
-    `"actor" = 'other'`,
-    `"durationMs" = 5.000001`,
-    `"fraudScore" = NULL`,
-    `"attempts" = 4`,
-    `"capacityCheck" = 'SKIPPED'`,
-    `"crmSynced" = 1`,
-  ])('finds an entry that was changed: %s', async (change) => {
+  const CHANGED = 'the entry was changed';
+  const impossible = (column: string) => `${CHANGED}: ${column} has a value that no entry can have`;
+
+  it.each<[change: string, reason: string]>([
+    [`"timestamp" = "timestamp" + 1`, CHANGED],
+    [`"id" = 'other'`, CHANGED],
+    [`"requestId" = 'other'`, CHANGED],
+    [`"kind" = 'SESSION_ENDED'`, CHANGED],
+    [`"status" = 'REJECTED'`, CHANGED],
+    [`"reason" = 'other'`, CHANGED],
+    [`"errorCode" = 'other'`, CHANGED],
+    [`"guestId" = 'other'`, CHANGED],
+    [`"actor" = 'other'`, CHANGED],
+    [`"actorRole" = 'other'`, CHANGED],
+    [`"personal" = 'other'`, CHANGED],
+    [`"sourceAddress" = 'other'`, CHANGED],
+    [`"durationMs" = 5.000001`, CHANGED],
+    [`"fraudScore" = NULL`, CHANGED],
+    [`"attempts" = 4`, CHANGED],
+    [`"capacityCheck" = 'SKIPPED'`, CHANGED],
+    [`"crmSynced" = 1`, CHANGED],
+    [`"sessionId" = 'other'`, impossible('sessionId')],
+    [`"version" = 1`, impossible('actorRole')],
+    [`"version" = 3`, impossible('version')],
+    [`"timestamp" = 'yesterday'`, impossible('timestamp')],
+    [`"timestamp" = 8640000000000001`, impossible('timestamp')],
+    [`"attempts" = 1 << 60`, impossible('attempts')],
+    [`"attempts" = 'three'`, impossible('attempts')],
+    [`"crmSynced" = 2`, impossible('crmSynced')],
+    [`"durationMs" = 9e999`, impossible('durationMs')],
+    [`"durationMs" = 'long'`, impossible('durationMs')],
+    [`"id" = CAST("id" AS BLOB)`, impossible('id')],
+    [`"hash" = "hash" || char(0)`, impossible('hash')],
+    [`"actor" = "actor" || char(0) || 'x'`, impossible('actor')],
+    [`"reason" = CAST(x'ff' AS TEXT)`, impossible('reason')],
+  ])('finds an entry that was changed: %s', async (change, reason) => {
     const { books, audits } = await fiveEntries();
     tamper(books, `UPDATE "AuditEntry" SET ${change} WHERE "sequence" = 3`);
-    expect(await audits.verify()).toMatchObject({
-      ok: false,
-      checked: 2,
-      firstBrokenSequence: 3,
-      reason: 'the entry was changed',
-    });
+    expect(await audits.verify()).toMatchObject({ ok: false, checked: 2, firstBrokenSequence: 3, reason });
   });
 
   it('finds an entry that was changed together with its hash', async () => {
     const { books, audits } = await fiveEntries();
-    const entry = (await books.prisma.auditEntry.findUniqueOrThrow({
-      where: { sequence: 3 },
-    })) as unknown as AuditContent & {
-      previousHash: string;
-    };
-    const forged = hashEntry(entry.previousHash, { ...entry, actor: 'forger' });
+    const [entry] = new TrailRows(books.outside).after(2, 1).rows;
+    const forged = hashEntry(entry!.previousHash, { ...entry!, actor: 'forger' });
     tamper(books, `UPDATE "AuditEntry" SET "actor" = 'forger', "hash" = '${forged}' WHERE "sequence" = 3`);
     expect(await audits.verify()).toMatchObject({
       ok: false,

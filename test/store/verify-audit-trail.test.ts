@@ -5,6 +5,7 @@ import { GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { AuditSigner } from '../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
+import { TrailRows } from '../../src/store/trail-rows.js';
 import { type Books, openBooks, someAudit } from './ledger.js';
 
 const SIGNER = new AuditSigner(generateKeyPairSync('ed25519').privateKey);
@@ -44,7 +45,7 @@ function tamper({ path }: Books, change: (db: SqliteConnection) => void): void {
 
 /** Changes an entry, and computes it and all that come after again. */
 async function rewriteFrom(books: Books, sequence: number): Promise<void> {
-  const entries = await new AuditReader(books).after(0, 100);
+  const { rows: entries } = new TrailRows(books.outside).after(0, 100);
   tamper(books, (db) => {
     let previousHash = GENESIS_HASH;
     for (const entry of entries) {
@@ -160,6 +161,18 @@ describe('verifying the audit trail with its checkpoints', () => {
       reason: FORGED,
       checkpoints: 0,
     });
+  });
+
+  it.each([
+    [`"timestamp" = 'yesterday'`],
+    [`"timestamp" = 1 << 60`],
+    [`"signature" = "signature" || char(0) || 'x'`],
+    [`"hash" = CAST("hash" AS BLOB)`],
+  ])('finds a checkpoint that can be none: %s', async (change) => {
+    const { books, audits } = await tenEntries();
+    tamper(books, (db) => db.exec(`UPDATE "AuditCheckpoint" SET ${change} WHERE "sequence" = 4`));
+    const reason = 'the checkpoint is none: one of its columns holds what none can have';
+    expect(await audits.verify()).toMatchObject({ ok: false, checked: 3, firstBrokenSequence: 4, reason });
   });
 
   it('finds a checkpoint that was forged for an entry that never was', async () => {
