@@ -98,6 +98,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'main.ts': { values: ['app.ts', 'config.ts', 'start-message.ts', 'log.ts'] },
   'session-initiator.ts': { types: [''], values: ['app.ts', 'config.ts'] },
   'rotate-keys.ts': { types: ['config.ts'], values: ['config.ts', 'store/'] },
+  'archive-audit-trail.ts': { types: [''], values: ['config.ts', 'paths.ts', 'store/'] },
   'demo.ts': { types: [''], values: ['app.ts', 'config.ts', 'start-message.ts', 'log.ts'] },
 };
 
