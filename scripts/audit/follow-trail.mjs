@@ -77,7 +77,7 @@ export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
         meetOutside();
         if (item.type === 'trailer') trailer = item;
         else {
-          if (chain.last === beginning.last) beginning.assertVouchedFor();
+          if (chain.last === beginning.last && item.sequence > chain.last) beginning.assertVouchedFor();
           chain.add(item);
           beginning.meetEntry(item);
           if (chain.last % PROGRESS_EVERY === 0) onProgress(chain.last);
