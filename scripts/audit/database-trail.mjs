@@ -7,6 +7,10 @@ const SQLITE_ERROR = 1;
 const SQLITE_CORRUPT = 11;
 const CHECKPOINT_COLUMNS = ['sequence', 'hash', 'timestamp', 'keyId', 'signature'];
 
+const BATCH_SIZE = 500;
+/** The least that SQLite has. */
+const LEAST = -(2n ** 63n);
+
 const quoted = (name) => `"${name}"`;
 
 /**
@@ -69,8 +73,8 @@ export class DatabaseTrail {
     return [...this.#rows(`SELECT "name" FROM pragma_table_info('${table}')`)].map(([name]) => name);
   }
 
-  #rows(sql) {
-    const rows = this.#prepare(sql).iterate();
+  #rows(sql, ...values) {
+    const rows = this.#prepare(sql).iterate(...values);
     this.#open.push(rows);
     return rows;
   }
@@ -115,15 +119,11 @@ export class DatabaseTrail {
     const json = `json_array(${strings.join()})`;
     const hasBlob = `'blob' IN (${strings.map((column) => `typeof(${column})`).join()})`;
     const columns = [json, hasBlob, ...numbers.map(quoted)].join();
-    const first = this.firstSequence;
-    const rows = this.#rows(`SELECT ${columns} FROM "AuditEntry"${within(first, upTo)} ORDER BY "sequence"`);
     const textAt = texts.map((name) => names.indexOf(name));
     const numberAt = numbers.map((name) => names.indexOf(name));
     const sequenceAt = names.indexOf('sequence');
     const values = names.map(() => null);
-    for (let last = first - 1; ; last = values[sequenceAt]) {
-      const { done, value: row } = nextRow(rows, last);
-      if (done) return;
+    for (const row of this.#entryRows(columns, numbers.indexOf('sequence') + 2, upTo)) {
       for (let i = 0; i < numberAt.length; i++) values[numberAt[i]] = row[i + 2];
       const sequence = values[sequenceAt];
       if (row[1] === 1) throw new Broken(sequence, 'a BLOB stands where a text should');
@@ -134,11 +134,39 @@ export class DatabaseTrail {
       let text;
       try {
         // Where JSON had nothing to escape in any of them, there is nothing to escape in each.
-        text = row[0].includes('\\') ? write(values) : write(values, (string) => `"${string}"`);
+        text = row[0].includes('\\') ? write(values) : write(values, inQuotes);
       } catch ({ message }) {
         throw new Broken(sequence, message);
       }
       yield { type: 'entry', sequence, previousHash: contents[texts.length], hash: contents[texts.length + 1], text };
+    }
+  }
+
+  /** Many at a time, which takes the driver less; where one of them cannot be read, one at a time up to that one. */
+  *#entryRows(columns, sequenceAt, upTo) {
+    const where = [...within(this.firstSequence, upTo), '"sequence" > ?'].join(' AND ');
+    const select = `SELECT ${columns} FROM "AuditEntry" WHERE ${where} ORDER BY "sequence"`;
+    const batch = this.#prepare(`${select} LIMIT ${BATCH_SIZE}`);
+    for (let last = LEAST; ; ) {
+      let rows;
+      try {
+        rows = batch.all(last);
+      } catch {
+        return yield* this.#oneByOne(select, sequenceAt, last);
+      }
+      yield* rows;
+      if (rows.length < BATCH_SIZE) return;
+      last = rows.at(-1)[sequenceAt];
+    }
+  }
+
+  *#oneByOne(select, sequenceAt, from) {
+    const rows = this.#rows(select, from);
+    for (let last = from === LEAST ? this.firstSequence - 1 : from; ; ) {
+      const { done, value: row } = nextRow(rows, last);
+      if (done) return;
+      yield row;
+      last = row[sequenceAt];
     }
   }
 
@@ -152,8 +180,8 @@ export class DatabaseTrail {
   *#checkpoints(upTo) {
     if (!this.hasCheckpoints) return;
     const columns = CHECKPOINT_COLUMNS.map(quoted).join();
-    const where = within(this.firstSequence - 1, upTo);
-    const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint"${where} ORDER BY "sequence"`);
+    const where = ['TRUE', ...within(this.firstSequence - 1, upTo)].join(' AND ');
+    const rows = this.#rows(`SELECT ${columns} FROM "AuditCheckpoint" WHERE ${where} ORDER BY "sequence"`);
     for (let last = 0; ; ) {
       const { done, value: row } = nextRow(rows, last, 'its checkpoint');
       if (done) return;
@@ -173,13 +201,14 @@ export class DatabaseTrail {
   }
 }
 
-/** What is before the beginning of a trail is of no account, but nothing has a place before the first entry of all. */
+const inQuotes = (string) => `"${string}"`;
+
+/** Conditions: what is before the beginning of a trail is of no account, but nothing has a place before the first entry of all. */
 function within(first, upTo) {
-  const conditions = [
+  return [
     ...(first > 1 ? [`NOT "sequence" BETWEEN 1 AND ${first - 1}`] : []),
     ...(upTo === undefined ? [] : [`"sequence" <= ${upTo}`]),
   ];
-  return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
 }
 
 /** The next row. What it holds may be the reason why it cannot be read: then it is the trail that is at fault. */
