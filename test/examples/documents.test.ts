@@ -4,13 +4,18 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { ErrorCode } from '../../src/errors.js';
-import { type AuditContent, GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
+import { type AuditEntry, GENESIS_HASH, hashEntry } from '../../src/store/audit-chain.js';
+import { GuestKey } from '../../src/store/guest-key.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 
 /** The text below a heading of README.md, up to the next one of its level. */
 const section = (heading: string): string => read('README.md').split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
+
+/** The lines of the test vector of the audit trail. */
+const auditVector = (): string[] =>
+  (read('docs/audit.md').split('## A test vector')[1]?.split('\n## ')[0] ?? '').split('\n');
 
 /** What stands in the first column of a table, where it is code. */
 const firstColumn = (text: string): string[] => [...text.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name!);
@@ -65,9 +70,8 @@ describe('docs/', () => {
   });
 
   it('has a test vector of the audit chain that this program and plain SHA-256 agree with', () => {
-    const vector = read('docs/audit.md').split('## A test vector')[1]?.split('\n## ')[0] ?? '';
-    const lines = vector.split('\n');
-    const entries = lines.filter((line) => line.startsWith('{'));
+    const lines = auditVector();
+    const entries = lines.filter((line) => line.startsWith('{"actor"'));
     const hashes = lines.filter((line) => /^[0-9a-f]{64}$/.test(line));
     const chain = (link: (previousHash: string, entry: string) => string) => {
       let previousHash = GENESIS_HASH;
@@ -77,7 +81,7 @@ describe('docs/', () => {
       });
     };
 
-    expect(entries).toHaveLength(2);
+    expect(entries).toHaveLength(5);
     expect(
       chain((previous, entry) =>
         createHash('sha256')
@@ -86,9 +90,19 @@ describe('docs/', () => {
       ),
     ).toEqual(hashes);
     const ours = (previous: string, line: string) => {
-      const entry = JSON.parse(line) as AuditContent & { timestamp: string };
-      return hashEntry(previous, { ...entry, timestamp: new Date(entry.timestamp) });
+      const entry = JSON.parse(line) as AuditEntry & { timestamp: string };
+      return hashEntry(previous, { ...entry, version: entry.version ?? 1, timestamp: new Date(entry.timestamp) });
     };
     expect(chain(ours)).toEqual(hashes);
+  });
+
+  it('has a test vector of what is sealed in an entry that this program opens', () => {
+    const lines = auditVector();
+    const sealed = lines.filter((line) => line.includes('"personal":"')).map((line) => JSON.parse(line) as AuditEntry);
+    const told = lines.filter((line) => line.startsWith('{"guestId"'));
+    const key = new GuestKey('gk_17', Buffer.from(Array.from({ length: 32 }, (_, i) => i)));
+
+    expect(sealed.map(({ id, personal }) => key.unseal(personal!, `audit:${id}`))).toEqual(told);
+    expect(told).toHaveLength(1);
   });
 });
