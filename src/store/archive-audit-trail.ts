@@ -15,14 +15,14 @@ const REMOVED_AT_ONCE = 1_000;
 const SHORTEST_PAUSE_MS = 10;
 
 /** Entries from one sequence to another, both inclusive, and the hash of the last. */
-export interface ArchiveRange {
+interface ArchiveRange {
   readonly first: number;
   readonly last: number;
   readonly hash: string;
 }
 
 /** Writes an archive and verifies it: the tools that know no more of the server than its database and docs/audit.md. */
-export interface ArchiveFiles {
+interface ArchiveFiles {
   /**
    * Writes the trail up to an entry to a file that must not be there yet; on return it is on the disk.
    * @param end `checkpoint`: the one of its last entry, where the database has none; `keys`: what goes with it

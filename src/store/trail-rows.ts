@@ -1,9 +1,16 @@
 import type { AuditRow } from './audit-chain.js';
 import type { AuditCheckpoint } from './audit-signer.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-
-const MAX_MS = 8.64e15;
-const REPLACEMENT = '\ufffd';
+import {
+  ALL_TEXTS,
+  isPlain,
+  MAX_MS,
+  REPLACEMENT,
+  type StoredRow,
+  TEXTS,
+  TEXTS_OR_NULL,
+  toRow,
+} from './stored-audit-row.js';
 
 /** A row that can be of no entry, and the column that shows it. */
 export interface FaultyRow {
@@ -17,10 +24,6 @@ const isInteger = (column: string, max = Number.MAX_SAFE_INTEGER) =>
 const orNull = (column: string, condition: string) => `("${column}" IS NULL OR (${condition}))`;
 const ofVersion = (version: number, column: string) =>
   `${orNull(column, isText(column))} AND ("version" = ${version} OR "${column}" IS NULL)`;
-
-const TEXTS = ['id', 'requestId', 'kind', 'status', 'actor', 'previousHash', 'hash'];
-const TEXTS_OR_NULL = ['reason', 'errorCode', 'guestId', 'capacityCheck'];
-const ALL_TEXTS = [...TEXTS, ...TEXTS_OR_NULL, 'sessionId', 'actorRole', 'personal', 'sourceAddress'];
 
 /**
  * What every column of an entry holds. It is asked in SQL: the driver throws over some of what SQLite can hold, cuts texts off at
@@ -52,15 +55,16 @@ const columnOf = (column: string) =>
 const SELECT_ROWS = `SELECT ${Object.keys(CONDITIONS).map(columnOf).join(', ')}, ${FAULTY} AS "faulty"
   FROM "AuditEntry" WHERE "sequence" > ? ORDER BY "AuditEntry"."sequence" LIMIT ?`;
 
+const ALL_IN_ONE = ALL_TEXTS.map((column) => `coalesce("${column}", '')`).join(' || ');
+const SELECT_PLAIN = `SELECT *, instr(CAST(${ALL_IN_ONE} AS BLOB), x'00') AS "nulAt"
+  FROM "AuditEntry" WHERE "sequence" > ? ORDER BY "sequence" LIMIT ?`;
+
 const SIGNED = ['hash', 'keyId', 'signature'].map((column) => `${isText(column)}`).join(' AND ');
 const SELECT_CHECKPOINTS = `SELECT min("sequence", ${Number.MAX_SAFE_INTEGER}) AS "sequence", "hash", "keyId", "signature",
   CASE WHEN ${isInteger('timestamp', MAX_MS)} AND ${SIGNED} THEN "timestamp" END AS "timestamp" FROM "AuditCheckpoint"`;
 
-interface StoredRow extends Omit<AuditRow, 'timestamp' | 'crmSynced'> {
-  readonly timestamp: number;
-  readonly crmSynced: number | null;
-  readonly faulty: string | null;
-}
+type PlainRow = StoredRow & { readonly nulAt: number };
+type CheckedRow = StoredRow & { readonly faulty: string | null };
 
 type CheckpointRow = Omit<AuditCheckpoint, 'timestamp'> & { readonly timestamp: number | null };
 
@@ -96,19 +100,37 @@ export class TrailRows {
 
   /** Entries after a sequence, oldest first. */
   after(sequence: number, limit: number): TrailBatch {
-    const stored = this.#db.all<StoredRow>(SELECT_ROWS, sequence, limit);
+    return this.#plain(sequence, limit) ?? this.#checked(sequence, limit);
+  }
+
+  /** As nearly all are; null where one of them has to be looked at more closely, which takes several times as long. */
+  #plain(sequence: number, limit: number): TrailBatch | null {
+    let stored: PlainRow[];
+    try {
+      stored = this.#db.all(SELECT_PLAIN, sequence, limit);
+    } catch {
+      return null; // the driver cannot read one of them
+    }
     const rows: AuditRow[] = [];
-    for (const { faulty, ...row } of stored) {
-      const column = faulty ?? this.#unreadable(row);
+    for (const row of stored) {
+      if (row.nulAt > 0 || !isPlain(row)) return null;
+      rows.push(toRow(row));
+    }
+    return { rows, faulty: null };
+  }
+
+  #checked(sequence: number, limit: number): TrailBatch {
+    const rows: AuditRow[] = [];
+    for (const row of this.#db.all<CheckedRow>(SELECT_ROWS, sequence, limit)) {
+      const column = row.faulty ?? this.#unreadable(row);
       if (column !== null) return { rows, faulty: { sequence: row.sequence ?? Number.MAX_SAFE_INTEGER, column } };
-      const crmSynced = row.crmSynced === null ? null : row.crmSynced === 1;
-      rows.push({ ...row, crmSynced, timestamp: new Date(row.timestamp) });
+      rows.push(toRow(row));
     }
     return { rows, faulty: null };
   }
 
   /** What SQL does not tell: a zero below zero, which JSON has not, and bytes that are no UTF-8. */
-  #unreadable(row: Omit<StoredRow, 'faulty'>): string | null {
+  #unreadable(row: StoredRow): string | null {
     if (Object.is(row.durationMs, -0)) return 'durationMs';
     const values = row as unknown as Readonly<Record<string, unknown>>;
     for (const column of ALL_TEXTS) {

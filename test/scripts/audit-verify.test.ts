@@ -153,6 +153,7 @@ describe('a trail of 10,000 entries', () => {
     const { code, said } = await verify('--database', trail.path);
     expect(code).toBe(1);
     expect(said).toMatch(/^broken at entry 9991: entry 9990 has been given its number/);
+    expect(await trail.verifyAsServer()).toMatchObject({ ok: false, firstBrokenSequence: 9_991 });
   });
 });
 

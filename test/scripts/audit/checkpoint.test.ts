@@ -19,6 +19,18 @@ describe('a trail of 10,000 entries with checkpoints', () => {
     expect(said).toBe('broken at entry 8501: the end was cut off: the file has a checkpoint of entry 9000\n');
   });
 
+  it('shows by its first checkpoint that all of it was written anew', async () => {
+    const { trail } = await signedTrail(template);
+    trail.tamper((db) => {
+      db.exec(`UPDATE "AuditEntry" SET "actor" = 'x' WHERE "sequence" = 1`);
+      rewriteFrom(db, 1);
+    });
+    const { code, said } = await verify('--database', trail.path);
+    expect(said).toContain('broken at entry 1000: its checkpoint in the database has another hash');
+    expect(code).toBe(1);
+    expect(await trail.verifyAsServer(signer)).toMatchObject({ ok: false, firstBrokenSequence: 1_000 });
+  });
+
   it('shows by its checkpoints that the chain was written anew', async () => {
     const { trail, file } = await signedTrail(template);
     const forger = new Signer();
