@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { canonicalForm, GENESIS_HASH } from './canonical.mjs';
+import { nextRow, within } from './rows.mjs';
 import { Broken, Unusable } from './verdict.mjs';
 
-const SQLITE_ERROR = 1;
-const SQLITE_CORRUPT = 11;
 const CHECKPOINT_COLUMNS = ['sequence', 'hash', 'timestamp', 'keyId', 'signature'];
 
 const BATCH_SIZE = 500;
@@ -202,22 +201,3 @@ export class DatabaseTrail {
 }
 
 const inQuotes = (string) => `"${string}"`;
-
-/** Conditions: what is before the beginning of a trail is of no account, but nothing has a place before the first entry of all. */
-function within(first, upTo) {
-  return [
-    ...(first > 1 ? [`NOT "sequence" BETWEEN 1 AND ${first - 1}`] : []),
-    ...(upTo === undefined ? [] : [`"sequence" <= ${upTo}`]),
-  ];
-}
-
-/** The next row. What it holds may be the reason why it cannot be read: then it is the trail that is at fault. */
-function nextRow(rows, last, what = 'it') {
-  try {
-    return rows.next();
-  } catch (error) {
-    const isFaulty = [SQLITE_ERROR, SQLITE_CORRUPT].includes(error.errcode) || error.code === 'ERR_OUT_OF_RANGE';
-    if (isFaulty) throw new Broken(last + 1, `${what} cannot be read: ${error.message}`);
-    throw new Unusable(`The database cannot be read: ${error.message}`);
-  }
-}

@@ -269,6 +269,15 @@ describe('verifying the audit trail', () => {
   });
 });
 
+it('the trail still verifies when the key of a guest is destroyed, and tells no more of the guest', async () => {
+  const { books, audits } = await fiveEntries();
+  const guestId = expect.stringMatching(/^[0-9a-f-]{36}$/);
+  expect(await audits.after(0, 1)).toMatchObject([{ guestId, sessionId: expect.any(String), erased: false }]);
+  books.db.exec('UPDATE "GuestKey" SET "guestHmac" = NULL, "wrapped" = NULL');
+  expect(await audits.after(0, 1)).toMatchObject([{ guestId: null, crmId: null, sessionId: null, erased: true }]);
+  expect(await audits.verify()).toMatchObject({ ok: true, checked: 5 });
+});
+
 it('the trail refuses UPDATE and DELETE on the writer’s own connection', async () => {
   const { books } = await fiveEntries();
   expect(() => books.db.exec(`UPDATE "AuditEntry" SET "actor" = 'x'`)).toThrow('AuditEntry is append-only');
