@@ -106,6 +106,18 @@ describe('checkpoints', () => {
     expect(other).toMatchObject({ code: 2, said: expect.stringContaining('AuditCheckpoint lacks columns') });
   });
 
+  it('may stand in the file in any order: that of an archive is of an old entry', async () => {
+    const { trail, checkpoints } = await signedTrail(template);
+    const [first, ...rest] = checkpoints;
+    const shuffled = trail.file('late.jsonl', jsonLines([...rest.slice(4), ...rest.slice(0, 4).reverse(), first]));
+    const args = ['--database', trail.path, '--checkpoints'];
+    expect((await verify(...args, shuffled)).said).toContain(`10 checkpoints in ${shuffled}, kept outside: trusted`);
+    const forged = trail.file('forged.jsonl', jsonLines([...rest, { ...first, hash: 'ab'.repeat(32) }]));
+    expect((await verify(...args, forged)).said).toContain(
+      'broken at entry 1000: its checkpoint in the file has another',
+    );
+  });
+
   it('are checked with a JWK or a JWK Set, too; the last line of the file may be one that is being written', async () => {
     const { trail, checkpoints } = await signedTrail(template);
     const file = trail.file('torn.jsonl', `${jsonLines(checkpoints.slice(0, 9))}{"version":1,"seq`);
