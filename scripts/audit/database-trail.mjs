@@ -6,7 +6,7 @@ import { Broken, Unusable } from './verdict.mjs';
 
 const CHECKPOINT_COLUMNS = ['sequence', 'hash', 'timestamp', 'keyId', 'signature'];
 
-const BATCH_SIZE = 500;
+const BATCH_SIZE = 100;
 /** The least that SQLite has. */
 const LEAST = -(2n ** 63n);
 

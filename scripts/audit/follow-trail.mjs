@@ -90,7 +90,9 @@ export function followTrail(trail, { outside, keys, onProgress = () => {} }) {
     throw error;
   }
   meetOutside();
-  assertWhole(chain, { beyond, beyondOutside: outside?.next, trailer, trail });
+  // Those of entries that came after an archive are none of its own.
+  const beyondOutside = trail.isArchive ? undefined : outside?.next;
+  assertWhole(chain, { beyond, beyondOutside, trailer, trail });
   beginning.assertArchived();
   const { last, head } = chain;
   return { first: trail.firstSequence, last, head, ...counts, lastCheckpoint, archived: beginning.archived };

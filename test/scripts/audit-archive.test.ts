@@ -65,15 +65,21 @@ describe('archiving the audit trail', () => {
   it('goes on where it ended, and the newest archive is the one that the trail tells of', async () => {
     const { books, path, file } = await oldTrail({ old: 30 });
     const [first, second] = [file('first.jsonl'), file('second.jsonl')];
-    expect(await archive(path, ['--output', first])).toMatchObject({ code: 0 });
+    const checkpoints = file('checkpoints.jsonl');
+    const more = { AUDIT_CHECKPOINT_FILE: checkpoints };
+    expect(await archive(path, ['--output', first], more)).toMatchObject({ code: 0 });
     await append(books, 5, 0);
     // All but the newest entry, and with them the one that tells of the first archive.
-    const { code, said } = await archive(path, ['--output', second, '--before', '2100-01-01']);
+    const { code, said } = await archive(path, ['--output', second, '--before', '2100-01-01'], more);
     expect(said).toMatch(/^archived: entries 31 to 45,/);
     expect(code).toBe(0);
     expect(sequences(books)).toEqual({ first: 46, last: 47, count: 2 });
     expect(await verifyAsServer(path)).toMatchObject({ ok: true, checked: 2 });
     expect(await verify('--export', second, '--after', first)).toMatchObject({ code: 0 });
+    for (const archived of [first, second]) {
+      const { said } = await verify('--export', archived, '--checkpoints', checkpoints);
+      expect(said).toContain('good: an archive of entries ');
+    }
     expect(await verify('--database', path, '--after', second)).toMatchObject({ code: 0 });
     expect(await verify('--database', path, '--after', first)).toEqual({
       code: 1,
