@@ -1,18 +1,13 @@
-import { existsSync } from 'node:fs';
 import { type Config, loadSettings, type Settings } from './config.js';
 import { StartupError } from './errors.js';
-import { MIGRATIONS } from './paths.js';
 import { type ArchiveOrder, type ArchiveOutcome, archiveAuditTrail } from './store/archive-audit-trail.js';
 import { openSigner } from './store/audit-signer.js';
 import { assertAppendable } from './store/checkpoint-file.js';
 import { keyBesideDatabase } from './store/encryption-key.js';
 import { GuestVault } from './store/guest-vault.js';
 import type { MasterKeys } from './store/master-cipher.js';
-import { pendingMigrations } from './store/migrate.js';
-import { databasePathOf } from './store/open-database.js';
-import { SqliteConnection } from './store/sqlite-connection.js';
+import { withDatabaseBesideServer } from './store/open-beside-server.js';
 
-const DEFAULT_RETENTION_DAYS = 395;
 const DAY_MS = 86_400_000;
 
 /** Without either of the two the settings say what is old. */
@@ -31,32 +26,19 @@ export async function archiveConfiguredTrail(
   settings: Settings = loadSettings(),
 ): Promise<ArchiveOutcome> {
   const { config, secrets } = settings;
-  const path = databasePathOf(config.databaseUrl);
-  if (!existsSync(path)) throw new StartupError(`There is no database ${path} (DATABASE_URL).`);
-  const signer = openSigner(secrets.auditSigningKey, usesSandbox(config) ? path : null);
-  if (!signer) {
-    throw new StartupError(
-      'AUDIT_SIGNING_KEY is not set. Entries can be removed only where a signed checkpoint vouches for them: set the key that the server has.',
-    );
-  }
-  const db = new SqliteConnection(path);
-  try {
-    if (pendingMigrations(db, MIGRATIONS).length > 0) {
-      throw new StartupError(`The database ${path} is of an older version: start the server on it once.`);
+  return withDatabaseBesideServer(config.databaseUrl, async (db) => {
+    const signer = openSigner(secrets.auditSigningKey, usesSandbox(config) ? db.path : null);
+    if (!signer) {
+      throw new StartupError(
+        'AUDIT_SIGNING_KEY is not set. Entries can be removed only where a signed checkpoint vouches for them: set the key that the server has.',
+      );
     }
     const checkpointFile = config.auditCheckpointFile;
     if (checkpointFile !== null) await assertAppendable(checkpointFile);
-    const vault = GuestVault.open(db, masterKeysOf(settings, path));
-    return await archiveAuditTrail(db, vault, signer, {
-      before: limitOf(age, config),
-      output,
-      files,
-      checkpointFile,
-      onStep,
-    });
-  } finally {
-    db.close();
-  }
+    const vault = GuestVault.open(db, masterKeysOf(settings, db.path));
+    const before = limitOf(age, config);
+    return archiveAuditTrail(db, vault, signer, { before, output, files, checkpointFile, onStep });
+  });
 }
 
 const usesSandbox = (config: Config): boolean => config.cxone.baseUrl === null;
@@ -67,6 +49,5 @@ function masterKeysOf({ secrets }: Settings, path: string): MasterKeys {
 
 function limitOf({ before, keepDays }: Pick<ArchiveOptions, 'before' | 'keepDays'>, config: Config): Date {
   if (before) return before;
-  const { retentionDays = DEFAULT_RETENTION_DAYS } = config as Config & { readonly retentionDays?: number };
-  return new Date(Date.now() - (keepDays ?? retentionDays) * DAY_MS);
+  return new Date(Date.now() - (keepDays ?? config.retentionDays) * DAY_MS);
 }

@@ -11,7 +11,8 @@ import { AuditSigner } from '../../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../../src/store/trail-rows.js';
 import { verifyAuditTrail } from '../../../src/store/verify-audit-trail.js';
-import { type Books, MASTER_KEYS, openBooks, someAudit, temporaryDirectory } from '../../store/ledger.js';
+import { type Books, openBooks, someAudit, temporaryDirectory } from '../../store/ledger.js';
+import { MASTER_KEYS } from '../../support/opened-connection.js';
 
 const SCRIPT = fileURLToPath(new URL('../../../scripts/audit-archive.mjs', import.meta.url));
 const DAY_MS = 86_400_000;
