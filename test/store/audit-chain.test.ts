@@ -120,9 +120,7 @@ describe('verifying the audit trail', () => {
 
   it('agrees with a chain that is computed from the rows alone', async () => {
     const { books } = await fiveEntries();
-    const rows = books.outside.all<Record<string, string | number | null>>(
-      'SELECT * FROM "AuditEntry" ORDER BY "sequence"',
-    );
+    const rows = books.db.all<Record<string, string | number | null>>('SELECT * FROM "AuditEntry" ORDER BY "sequence"');
     let previous = '0'.repeat(64);
     for (const { hash, previousHash, ...row } of rows) {
       expect(previousHash).toBe(previous);
