@@ -2,6 +2,7 @@ import { AttemptError, type FieldProblem, InternalError, type PipelineStage } fr
 import { Deadline } from './deadline.js';
 import { endUpstream } from './end-upstream.js';
 import type { Caller, EndGuestSessionRequest, GuestSessionRecord, Ports } from './ports.js';
+import { recordFailure } from './record-failure.js';
 import { mintRequestId } from './request-id.js';
 import { settleAttempt } from './settle-attempt.js';
 import { isPrintable } from './validate-request.js';
@@ -37,7 +38,8 @@ export async function endGuestSession(
     return { session, endedUpstream: session.endedUpstream ?? false, error: null, stage: order.stage };
   } catch (cause) {
     const error = cause instanceof AttemptError ? notYet(cause) : asInternal(cause, order);
-    await recordFailure(error, order, ports);
+    const { requestId, session: meant } = order;
+    await recordFailure({ kind: 'SESSION_ENDED', requestId, session: meant, actor: caller, error }, ports);
     if (error instanceof InternalError) throw error;
     const session = isHidden(order) ? null : order.session;
     return { session, endedUpstream: false, error, stage: order.stage };
@@ -69,20 +71,6 @@ async function end(order: EndOrder, ports: Ports): Promise<GuestSessionRecord> {
   const { endedUpstream, reason: how } = await endUpstream(session.sessionId, deadline, ports);
   const ending = { actor: caller, reason: request.reason?.trim() || null, detail: endedUpstream ? null : how };
   return ports.sessions.end(session.id, { ...ending, endedUpstream });
-}
-
-async function recordFailure(
-  error: AttemptError | InternalError,
-  { requestId, session, caller: actor }: EndOrder,
-  { sessions, log }: Ports,
-): Promise<void> {
-  try {
-    await sessions.recordFailedEnd({ requestId, session, actor, error });
-  } catch (unwritten) {
-    // Why it was not ended is still what the caller has to know.
-    const why = unwritten instanceof AttemptError ? { reason: unwritten.detail } : { err: unwritten };
-    log.error({ ...why, requestId, failure: error.message }, 'that a session was not ended could not be written');
-  }
 }
 
 const asInternal = (error: unknown, { requestId }: EndOrder): InternalError =>

@@ -3,6 +3,7 @@ import { Deadline } from './deadline.js';
 import { endUpstream } from './end-upstream.js';
 import type { Erasure, OpenAttempt } from './ledger-ports.js';
 import type { Caller, GuestId, Ports } from './ports.js';
+import { recordFailure } from './record-failure.js';
 import { mintRequestId } from './request-id.js';
 import { settleAttempt } from './settle-attempt.js';
 import { guestIdOf, NO_GUEST_ID } from './validate-request.js';
@@ -41,6 +42,7 @@ export async function eraseGuest(guestId: string, caller: Caller, ports: Ports):
   const requestId = mintRequestId().id;
   let stage: PipelineStage = 'VALIDATE';
   let endedSessions = 0;
+  let guest: GuestId | null = null;
   let erasure: Erasure | null = null;
   const concluded = (error: AttemptError | null): EraseConclusion => {
     const entriesInTheClear = erasure?.entriesInTheClear ?? 0;
@@ -48,7 +50,7 @@ export async function eraseGuest(guestId: string, caller: Caller, ports: Ports):
   };
   try {
     const deadline = new Deadline(ports.rules.createDeadlineMs);
-    const guest = validate(guestId);
+    guest = validate(guestId);
     stage = 'ERASE';
     for (let round = 1; ; round += 1) {
       erasure = await ports.sessions.eraseGuest(guest, requestId, caller);
@@ -59,14 +61,12 @@ export async function eraseGuest(guestId: string, caller: Caller, ports: Ports):
       }
     }
   } catch (error) {
-    if (!(error instanceof AttemptError)) {
-      throw error instanceof InternalError ? error : new InternalError(requestId, { cause: error });
-    }
-    // It leaves no entry in the audit trail, and whoever asked is not told the detail.
-    if (stage === 'ERASE') {
-      ports.log.warn({ requestId, code: error.code, reason: error.detail }, 'a guest could not be erased');
-    }
-    return concluded(inOurWords(error));
+    const isOurs = error instanceof AttemptError || error instanceof InternalError;
+    const failure = isOurs ? error : new InternalError(requestId, { cause: error });
+    if (guest)
+      await recordFailure({ kind: 'GUEST_ERASED', requestId, guestId: guest, actor: caller, error: failure }, ports);
+    if (failure instanceof InternalError) throw failure;
+    return concluded(inOurWords(failure));
   }
 }
 

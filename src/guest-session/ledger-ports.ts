@@ -67,15 +67,20 @@ export interface SessionEnd {
   readonly endedUpstream: boolean;
 }
 
-/** An order to end a session that came to nothing. */
-export interface FailedEnd {
-  /** The session that was meant, also if the caller may not know of it; null where there is none. */
-  readonly session: GuestSessionRecord | null;
+/** An order that came to nothing. */
+export type FailedOrder = {
   /** Names the order. */
   readonly requestId: string;
   readonly actor: Actor;
   readonly error: AttemptError | InternalError;
-}
+} & (
+  | {
+      readonly kind: 'SESSION_ENDED';
+      /** The session that was meant, also if the caller may not know of it; null where there is none. */
+      readonly session: GuestSessionRecord | null;
+    }
+  | { readonly kind: 'GUEST_ERASED'; readonly guestId: GuestId }
+);
 
 /** What there is of a guest that keeps it from being erased. */
 export interface OpenAttempt {
@@ -139,8 +144,8 @@ export interface SessionLedger {
   recordSurplus(id: string, sessionIds: readonly string[]): Promise<void>;
   /** Ends a session in the books. @returns the session as it stands then: also when it was over before */
   end(id: string, end: SessionEnd): Promise<GuestSessionRecord>;
-  /** Writes down that a session was not ended, and why. */
-  recordFailedEnd(failed: FailedEnd): Promise<void>;
+  /** Writes down that an order came to nothing, and why. */
+  recordFailure(failed: FailedOrder): Promise<void>;
   /**
    * Forgets who a guest is, for good, unless something of it is live or open: in one transaction, so that nothing can be opened in
    * between.

@@ -2,7 +2,7 @@ import { AttemptError } from '../errors.js';
 import { type Actor, actorOf } from '../guest-session/actor.js';
 import type {
   Erasure,
-  FailedEnd,
+  FailedOrder,
   Finding,
   SessionEnd,
   SessionLedger,
@@ -68,10 +68,12 @@ export class SqliteSessionLedger implements SessionLedger {
     return this.#current(id);
   }
 
-  async recordFailedEnd({ session, requestId, actor, error }: FailedEnd): Promise<void> {
+  async recordFailure({ requestId, actor, error, ...order }: FailedOrder): Promise<void> {
     const isBug = !(error instanceof AttemptError);
-    await this.#ledger.execute('recordFailedEnd', {
-      id: session?.id ?? null,
+    await this.#ledger.execute('recordFailure', {
+      kind: order.kind,
+      sessionOf: order.kind === 'SESSION_ENDED' ? (order.session?.id ?? null) : null,
+      guestId: order.kind === 'GUEST_ERASED' ? order.guestId : null,
       requestId,
       actor: actorOf(actor),
       status: isBug ? 'FAILED' : error.status,

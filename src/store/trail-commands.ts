@@ -6,10 +6,13 @@ import { auditSession, NO_SESSION, sessionRow } from './session-row.js';
 
 // What changes nothing in the books, and is in the audit trail all the same.
 
-/** An order to end a session that came to nothing. */
-export interface FailedEndRow {
-  /** The session that was meant; null where there is none. */
-  readonly id: string | null;
+/** An order that came to nothing. */
+export interface FailedOrderRow {
+  readonly kind: 'SESSION_ENDED' | 'GUEST_ERASED';
+  /** The attempt that has opened the session that was meant; null where there is none. */
+  readonly sessionOf: string | null;
+  /** The guest that was meant. */
+  readonly guestId: string | null;
   /** Names this act where there is no session. */
   readonly requestId: string;
   readonly actor: Actor;
@@ -18,10 +21,12 @@ export interface FailedEndRow {
   readonly reason: string;
 }
 
-export function recordFailedEnd(transaction: LedgerTransaction, failed: FailedEndRow): void {
-  const { id, requestId, ...news } = failed;
-  const session = id === null ? undefined : sessionRow(transaction, id);
-  auditSession(transaction, session ?? { ...NO_SESSION, id: requestId }, { kind: 'SESSION_ENDED', ...news });
+export function recordFailure(transaction: LedgerTransaction, failed: FailedOrderRow): void {
+  const { sessionOf, guestId, requestId, ...news } = failed;
+  const session = sessionOf === null ? undefined : sessionRow(transaction, sessionOf);
+  // One that somebody else has erased meanwhile must not get a key again by that.
+  const isKnown = guestId !== null && transaction.vault.nameOf(guestId) !== null;
+  auditSession(transaction, session ?? { ...NO_SESSION, id: requestId, guestId: isKnown ? guestId : null }, news);
 }
 
 /** Callers that were turned away for their key or their role, all for one reason. */

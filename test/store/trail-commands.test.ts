@@ -41,10 +41,15 @@ it('a session that was not ended is told of with its guest, and where nobody kno
   const orders = { requestId, actor: CALLER };
 
   const error = new AttemptError('CXONE_UNAVAILABLE', { detail: 'nobody answers' });
-  await books.sessions.recordFailedEnd({ ...orders, session, error });
-  await books.sessions.recordFailedEnd({ ...orders, session: null, error: new AttemptError('NOT_FOUND') });
+  await books.sessions.recordFailure({ kind: 'SESSION_ENDED', ...orders, session, error });
+  await books.sessions.recordFailure({
+    kind: 'SESSION_ENDED',
+    ...orders,
+    session: null,
+    error: new AttemptError('NOT_FOUND'),
+  });
   const bug = new InternalError(requestId, { cause: new Error('a bug') });
-  await books.sessions.recordFailedEnd({ ...orders, session, error: bug });
+  await books.sessions.recordFailure({ kind: 'SESSION_ENDED', ...orders, session, error: bug });
 
   const common = { kind: 'SESSION_ENDED', actor: 'tester', actorRole: 'BACKEND', sourceAddress: SOURCE };
   const ofSession = { ...common, requestId: attempt.requestId, guestId: request.guestId, crmId: 'crm-1' };
