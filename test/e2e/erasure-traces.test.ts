@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.js';
 import { inputFor, type Network, open, startNetwork } from '../support/network.js';
 
 const HOUR_MS = 3_600_000;
-const OTHERS = 300;
+const OTHERS = 120;
 const AT_A_TIME = 20;
 
 const END = /* GraphQL */ `
