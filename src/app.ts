@@ -80,8 +80,6 @@ export interface Engine extends AsyncDisposable {
   readonly auditKeySet: JwkSet | null;
   /** False while nothing can be written. */
   isHealthy(): boolean;
-  /** Writes down that it begins; to be called once nothing can keep it from that. */
-  recordStart(): Promise<void>;
 }
 
 /** Opens everything that opening a session takes. Disposing of it finishes what is under way and closes in reverse order. */
@@ -104,6 +102,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const webhookEvents = webhookUrl === null ? [] : config.crm.events;
     const ledger = teardown.use(await ThreadedLedger.start({ path: database.path, masterKeys, webhookEvents }));
     const health = new LedgerHealth(ledger, log, () => overrides.onFatal?.());
+    await recordStart({ config, ...database }, ledger, log);
     const signer = openSigner(secrets.auditSigningKey, usesSandbox ? database.path : null);
     const checkpointing = signer && { signer, file: config.auditCheckpointFile };
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
@@ -221,7 +220,6 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       databasePath: database.path,
       auditKeySet: signer?.keySet ?? null,
       isHealthy: () => health.isHealthy,
-      recordStart: () => recordStart({ config, ...database }, ledger, log),
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };
   } catch (error) {
@@ -285,7 +283,6 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       }),
     );
     teardown.defer(() => server.stopListening());
-    await engine.recordStart();
     return {
       url: server.url,
       asksForKeys: config.apiKeys.length > 0,

@@ -49,9 +49,7 @@ export class SessionInitiator implements AsyncDisposable {
     if (!/^[\x20-\x7e]{1,100}$/.test(callerName)) {
       throw new StartupError('callerName must be 1 to 100 plain characters: it is the actor in the audit trail');
     }
-    const engine = await createEngine(loadSettings({ LOG_LEVEL: 'warn', ...config }));
-    await engine.recordStart();
-    return new SessionInitiator(engine, callerName);
+    return new SessionInitiator(await createEngine(loadSettings({ LOG_LEVEL: 'warn', ...config })), callerName);
   }
 
   /**

@@ -3,8 +3,8 @@ import type { Actor } from '../guest-session/actor.js';
 const WINDOW_MS = 60_000;
 /** How late the count of a window may be written. */
 const LOOK_MS = 1_000;
-/** Of different kinds, at once. */
-const MOST_KINDS = 10_000;
+/** Of different kinds in a window: one who has many addresses must not fill the trail either. */
+const MOST_KINDS = 100;
 
 /** Somebody was turned away. */
 export interface Refusal {

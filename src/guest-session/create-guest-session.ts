@@ -98,8 +98,8 @@ async function close(attempt: Attempt, outcome: Outcome, { ledger, log }: Ports)
     // That the database cannot be written is no bug: it is said once, and not with a stack for every attempt.
     const why = error instanceof AttemptError ? { reason: error.detail } : { err: error };
     log.error({ ...why, requestId, outcome: outcome.status, created }, 'an outcome could not be written');
-    // The PENDING row goes on holding its place until it can be written.
-    if (attempt.reserved) ledger.closeLater(attempt, outcome);
+    // The PENDING row goes on holding its place until it can be written, and each attempt has its audit entry in the end.
+    ledger.closeLater(attempt, outcome);
     // What CXone has accepted the guest has, whatever our books say; and a refusal stays one.
     if (outcome.status !== 'SUCCESS' && outcome.error instanceof InternalError) throw outcome.error;
     return { session: recordOf(attempt, endingOf(attempt, outcome), 'DISABLED'), eventSequence: null };

@@ -2,10 +2,13 @@ import { StartupError } from '../errors.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 const TABLES = ['AuditEntry', 'AuditCheckpoint', 'SessionEvent'];
-const TRIGGERS = TABLES.flatMap((table) => [`${table}_no_update`, `${table}_no_delete`]);
+const TRIGGERS = [
+  ...TABLES.flatMap((table) => [`${table}_no_update`, `${table}_no_delete`, `${table}_no_replace`]),
+  ...['AuditTrail_no_insert', 'AuditTrail_no_update', 'AuditTrail_no_delete'],
+];
 
 /**
- * Sees to it that the audit trail, its checkpoints and the event log still refuse UPDATE and DELETE: a migration that rebuilds
+ * Sees to it that the audit trail, where it begins, its checkpoints and the event log still refuse to be changed: a migration that rebuilds
  * a table drops its triggers without a word.
  * @throws StartupError that names the missing triggers
  */

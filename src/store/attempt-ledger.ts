@@ -25,6 +25,9 @@ const LOOK_SOON_MS = 2_000;
 /** How often it is tried to write down what could not be written. */
 const CLOSE_AGAIN_MS = 1_000;
 
+/** Of those that have no place, so many are kept for their audit entry while nothing can be written. */
+const MOST_UNWRITTEN = 500;
+
 export interface AttemptLedgerSettings {
   readonly maxConcurrentSessions: number;
   /** Keys the HMAC that stands in for device fingerprints. */
@@ -158,7 +161,8 @@ export class SqliteAttemptLedger implements AttemptLedger, AsyncDisposable {
   }
 
   closeLater(attempt: Attempt, outcome: Outcome): void {
-    const { requestId } = attempt;
+    const { requestId, reserved } = attempt;
+    if (!reserved && this.#unwritten.size >= MOST_UNWRITTEN) return;
     const close = async () => {
       try {
         await this.close(attempt, outcome);

@@ -90,12 +90,12 @@ describe('whoever is turned away', () => {
       reason: expect.stringMatching(/^others: /),
     };
     for (let caller = 0; caller < 10_050; caller++) refusals.record(refusal(`10.0.0.0/24#${caller}`));
-    expect(books.written).toHaveLength(10_001);
+    expect(books.written).toHaveLength(101);
     expect(books.written.at(-1)).toEqual({ ...others, attempts: 1 });
 
     books.nowMs = MINUTE_MS;
-    await eventually(() => books.written.length > 10_001);
-    expect(books.written.slice(10_001)).toEqual([{ ...others, attempts: 49 }]);
+    await eventually(() => books.written.length > 101);
+    expect(books.written.slice(101)).toEqual([{ ...others, attempts: 49 }]);
   });
 
   it('is written at the shutdown as far as it was only counted', async () => {

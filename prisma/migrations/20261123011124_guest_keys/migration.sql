@@ -42,7 +42,28 @@ CREATE UNIQUE INDEX "GuestKey_guestHmac_key" ON "GuestKey"("guestHmac");
 INSERT INTO "AuditTrail" ("id", "firstSequence") VALUES (1, 1);
 DROP TRIGGER "AuditEntry_no_delete";
 CREATE TRIGGER "AuditEntry_no_delete" BEFORE DELETE ON "AuditEntry"
-WHEN OLD."sequence" >= coalesce((SELECT "firstSequence" FROM "AuditTrail"), 0) BEGIN SELECT RAISE(ABORT, 'AuditEntry is append-only'); END;
+WHEN OLD."sequence" >= coalesce((SELECT "firstSequence" FROM "AuditTrail" WHERE "id" = 1), 0) BEGIN SELECT RAISE(ABORT, 'AuditEntry is append-only'); END;
+
+-- It begins later by an archive alone: what vouches for that has to be there first.
+CREATE TRIGGER "AuditTrail_no_insert" BEFORE INSERT ON "AuditTrail" BEGIN SELECT RAISE(ABORT, 'AuditTrail has one row'); END;
+CREATE TRIGGER "AuditTrail_no_delete" BEFORE DELETE ON "AuditTrail" BEGIN SELECT RAISE(ABORT, 'AuditTrail has one row'); END;
+CREATE TRIGGER "AuditTrail_no_update" BEFORE UPDATE ON "AuditTrail"
+WHEN NOT (
+  NEW."id" IS OLD."id" AND NEW."firstSequence" > OLD."firstSequence"
+  AND EXISTS (SELECT 1 FROM "AuditCheckpoint" WHERE "sequence" = NEW."firstSequence" - 1)
+  AND EXISTS (
+    SELECT 1 FROM "AuditEntry" WHERE "kind" = 'TRAIL_ARCHIVED' AND "sequence" >= NEW."firstSequence"
+      AND "reason" GLOB 'entries 1 to ' || (NEW."firstSequence" - 1) || ' were archived: *'
+  )
+) BEGIN SELECT RAISE(ABORT, 'AuditTrail is moved by an archive alone'); END;
+
+-- INSERT OR REPLACE deletes without a word to the triggers that refuse DELETE, unless the connection asks for it.
+CREATE TRIGGER "AuditEntry_no_replace" BEFORE INSERT ON "AuditEntry"
+WHEN EXISTS (SELECT 1 FROM "AuditEntry" WHERE "sequence" = NEW."sequence") BEGIN SELECT RAISE(ABORT, 'AuditEntry is append-only'); END;
+CREATE TRIGGER "AuditCheckpoint_no_replace" BEFORE INSERT ON "AuditCheckpoint"
+WHEN EXISTS (SELECT 1 FROM "AuditCheckpoint" WHERE "sequence" = NEW."sequence") BEGIN SELECT RAISE(ABORT, 'AuditCheckpoint is append-only'); END;
+CREATE TRIGGER "SessionEvent_no_replace" BEFORE INSERT ON "SessionEvent"
+WHEN EXISTS (SELECT 1 FROM "SessionEvent" WHERE "sequence" = NEW."sequence") BEGIN SELECT RAISE(ABORT, 'SessionEvent is append-only'); END;
 
 -- Whom an event is about was to be sealed once, and may be forgotten; nothing else of it changes.
 DROP TRIGGER "SessionEvent_no_update";
