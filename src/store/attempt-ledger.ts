@@ -8,11 +8,12 @@ import type { AttemptLedger, Closed, HeldPlace } from '../guest-session/ledger-p
 import type { GuestId, Outcome, ValidRequest } from '../guest-session/ports.js';
 import { steadyNow } from '../guest-session/steady-clock.js';
 import { crmSyncOf, HOLDS_A_PLACE } from './attempt-commands.js';
-import type { GuestVault, PersonalReader, SealedRow } from './guest-vault.js';
+import type { GuestVault } from './guest-vault.js';
 import type { KeySettlement } from './idempotency-commands.js';
 import type { Ledger } from './ledger.js';
 import type { NewSessionEvent } from './ledger-transaction.js';
 import type { OpenedDatabase } from './open-database.js';
+import type { PersonalReader, SealedRow } from './personal-reader.js';
 import { sessionContext } from './sealed-rows.js';
 import { OWNED_BY_ANOTHER } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';

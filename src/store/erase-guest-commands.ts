@@ -63,7 +63,7 @@ export function eraseGuest(transaction: LedgerTransaction, order: ErasureOrder):
 
 /** Entries of version 1 name the guest by its id. */
 function countInTheClear({ db }: LedgerTransaction, guestId: string): number {
-  const sql = 'SELECT count(*) AS "entries" FROM "AuditEntry" WHERE "guestId" = ?';
+  const sql = 'SELECT count(*) AS "entries" FROM "AuditEntry" WHERE "guestId" = ? AND "version" = 1';
   return db.get<{ entries: number }>(sql, guestId)?.entries ?? 0;
 }
 

@@ -3,6 +3,7 @@ import { deriveKey } from './encryption-key.js';
 import { GuestKey, guestKeyIdOf, guestNameOf, type Personal } from './guest-key.js';
 import { keyWrapOf, readIndexKey, unwrapKey, wrapKey } from './keyring.js';
 import type { MasterCipher, MasterKeys } from './master-cipher.js';
+import { PersonalReader, type SealedRow } from './personal-reader.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 const KEY_BYTES = 32;
@@ -14,13 +15,6 @@ export type Blinded = 'crm id' | 'guest id' | 'idempotency key' | 'session id';
 interface KeyRow {
   readonly id: number;
   readonly wrapped: string;
-}
-
-/** What a row holds of a person, sealed. */
-export interface SealedRow {
-  /** The name of the guest's key; null where there is no guest. */
-  readonly guestId: string | null;
-  readonly personal: string | null;
 }
 
 /**
@@ -137,37 +131,11 @@ export class GuestVault {
 
   /** Opens what rows hold of persons, looking each guest's key up once. */
   reader(): PersonalReader {
-    return new PersonalReader(this);
+    return new PersonalReader((name) => this.byName(name));
   }
 
   /** Opens what one row holds of a person; null where there is no guest, or none any more. */
   personalOf(row: SealedRow, context: string): Personal | null {
     return this.reader().personalOf(row, context);
-  }
-}
-
-/** Opens what the rows of one page hold of persons. Not to be kept: it would remember keys that were destroyed. */
-export class PersonalReader {
-  readonly #vault: GuestVault;
-  readonly #keys = new Map<string, GuestKey | null>();
-
-  constructor(vault: GuestVault) {
-    this.#vault = vault;
-  }
-
-  /** Null where there is no guest, or none any more. */
-  personalOf({ guestId: name, personal }: SealedRow, context: string): Personal | null {
-    if (name === null || personal === null) return null;
-    return this.keyOf(name)?.unsealPersonal(personal, context) ?? null;
-  }
-
-  /** The key of this name; null where it was destroyed. */
-  keyOf(name: string): GuestKey | null {
-    let key = this.#keys.get(name);
-    if (key === undefined) {
-      key = this.#vault.byName(name);
-      this.#keys.set(name, key);
-    }
-    return key;
   }
 }

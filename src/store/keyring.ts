@@ -59,6 +59,23 @@ export function readIndexKey(db: SqliteConnection, wrap: MasterCipher): Buffer {
   }
 }
 
+/**
+ * Sees to it that the keys of all guests can be read: in the middle of a rotation they are under several.
+ * @throws StartupError that names those that are missing
+ */
+export function assertGuestKeys(db: SqliteConnection, wrap: MasterCipher): void {
+  const sql = `SELECT DISTINCT substr("wrapped", 1, instr("wrapped", '.')) AS "under" FROM "GuestKey" WHERE "wrapped" IS NOT NULL`;
+  const missing = db
+    .all<{ under: string }>(sql)
+    .filter(({ under }) => /^[0-9a-f]+\.$/.test(under) && !wrap.hasKeyOf(under));
+  if (missing.length === 0) return;
+  const names = missing.map(({ under }) => keyIdIn(under)).join(', ');
+  throw new StartupError(
+    `Keys of guests in the database ${db.path} are under encryption keys (${names}) that are neither ENCRYPTION_KEY nor in ` +
+      'ENCRYPTION_KEYS_OLD. Set them as they were when the server last ran, or when npm run keys:rotate did. Nothing was changed.',
+  );
+}
+
 /** Wraps it under `ENCRYPTION_KEY`. @returns whether it was not yet */
 export function rewrapIndexKey(db: SqliteConnection, wrap: MasterCipher): boolean {
   const before = keyringRow(db)?.indexKey;

@@ -5,7 +5,7 @@ import { assertAppendOnly } from './append-only.js';
 import { makeWayTo, unopenable } from './database-file.js';
 import { type DatabaseLock, lockDatabase } from './database-lock.js';
 import { GuestVault } from './guest-vault.js';
-import { keyringRow, keyWrapOf, makeKeyring } from './keyring.js';
+import { assertGuestKeys, keyringRow, keyWrapOf, makeKeyring } from './keyring.js';
 import type { MasterKeys } from './master-cipher.js';
 import { applyMigrations, pendingMigrations } from './migrate.js';
 import { PrismaSqliteReader } from './prisma-sqlite-adapter.js';
@@ -97,8 +97,11 @@ const inspect = (path: string): boolean =>
     return keyringRow(connection) !== undefined;
   });
 
-const assertKeys = (path: string, masterKeys: MasterKeys): unknown =>
-  reading(path, (connection) => GuestVault.open(connection, masterKeys));
+const assertKeys = (path: string, masterKeys: MasterKeys): void =>
+  reading(path, (connection) => {
+    GuestVault.open(connection, masterKeys);
+    assertGuestKeys(connection, keyWrapOf(masterKeys));
+  });
 
 function reading<T>(path: string, look: (connection: SqliteConnection) => T): T {
   const connection = new SqliteConnection(path, { readOnly: true });

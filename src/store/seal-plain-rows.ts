@@ -1,5 +1,6 @@
-import type { GuestVault, SealedRow } from './guest-vault.js';
+import type { GuestVault } from './guest-vault.js';
 import { type KeyringState, keyringRow } from './keyring.js';
+import type { SealedRow } from './personal-reader.js';
 import { sealBody } from './sealed-body.js';
 import { sealEvent, sealSession } from './sealed-rows.js';
 import type { SqliteConnection } from './sqlite-connection.js';

@@ -1,6 +1,7 @@
 import { webhookBody } from '../crm/webhook-body.js';
 import type { SessionEventType } from '../guest-session/session-event.js';
-import type { GuestVault, PersonalReader } from './guest-vault.js';
+import type { GuestVault } from './guest-vault.js';
+import type { PersonalReader } from './personal-reader.js';
 import { webhookContext } from './sealed-rows.js';
 
 /** A webhook as its row holds it. */
@@ -30,7 +31,7 @@ export function sealBody(
 /** What is sent. Of a guest that was erased, that something happened is all that is left to be told. */
 export function openBody(row: SealedBody, persons: PersonalReader): string {
   if (row.guestId === null) return row.body;
-  return persons.keyOf(row.guestId)?.unseal(row.body, webhookContext(row.id)) ?? anonymousBody(row);
+  return persons.textOf(row.guestId, row.body, webhookContext(row.id)) ?? anonymousBody(row);
 }
 
 /** The webhook of an event without whom it was about. */

@@ -1,7 +1,8 @@
 import type { SessionEventRecord } from '../guest-session/session-event.js';
 import { AUDIT_VERSION, type AuditContent, type AuditEntry } from './audit-chain.js';
 import type { Personal } from './guest-key.js';
-import type { GuestVault, PersonalReader, SealedRow } from './guest-vault.js';
+import type { GuestVault } from './guest-vault.js';
+import type { PersonalReader, SealedRow } from './personal-reader.js';
 
 // What is sealed can be opened in its own row alone.
 export const sessionContext = (id: string): string => `session:${id}`;

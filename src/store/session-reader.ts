@@ -5,6 +5,7 @@ import { requestIdBound } from '../guest-session/request-id.js';
 import type { GuestVault } from './guest-vault.js';
 import type { OpenedDatabase } from './open-database.js';
 import { type Page, sift, type TimeRange, toPage } from './page.js';
+import { UNREADABLE } from './personal-reader.js';
 import { sessionContext } from './sealed-rows.js';
 
 export interface SessionFilter extends TimeRange {
@@ -98,7 +99,7 @@ export class SessionReader {
         guestId,
         crmId,
         sessionId,
-        erased: person === null,
+        erased: person === null || person === UNREADABLE,
         failureCode: failureCode as ErrorCode | null,
       };
     });

@@ -4,8 +4,8 @@ import type { Channel, SessionStatus } from '../guest-session/ports.js';
 import type { SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
 import type { AuditContent } from './audit-chain.js';
 import type { Personal } from './guest-key.js';
-import type { SealedRow } from './guest-vault.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
+import { type SealedRow, UNREADABLE } from './personal-reader.js';
 import { openEvent, sessionContext } from './sealed-rows.js';
 import type { SqlValue } from './sql-values.js';
 
@@ -48,7 +48,10 @@ export const sessionRow = (books: Books, id: string): SessionRow | undefined =>
 export function sessionRows({ db, vault }: Books, where: string, ...values: SqlValue[]): SessionRow[] {
   const rows = db.all<StoredRow>(`SELECT ${COLUMNS} FROM "GuestSession" ${where}`, ...values);
   const persons = vault.reader();
-  const personOf = (row: StoredRow): Partial<Personal> | null => persons.personalOf(row, sessionContext(row.id));
+  const personOf = (row: StoredRow): Partial<Personal> | null => {
+    const person = persons.personalOf(row, sessionContext(row.id));
+    return person === UNREADABLE ? null : person;
+  };
   return rows.map((row) => {
     const { personal, ...session } = row;
     const { guestId = null, crmId = null, sessionId = null, sourceAddress = null } = personOf(row) ?? {};

@@ -117,7 +117,7 @@ describe('checkpoints are written', () => {
     expect(lines).toHaveLength(1);
 
     const checkpoint = await books.prisma.auditCheckpoint.findFirstOrThrow();
-    await expect(books.writer.execute('recordCheckpoint', checkpoint)).rejects.toThrow('UNIQUE');
+    await expect(books.writer.execute('recordCheckpoint', checkpoint)).rejects.toThrow('append-only');
   });
 
   it('never for an entry that is not the one that was signed', async () => {

@@ -151,3 +151,19 @@ describe('the key beside a database', () => {
     expect(stateOf(path)).toEqual(before);
   });
 });
+
+describe('a database whose guests’ keys are under several keys', () => {
+  it('is not opened without one of them, also where that of the file itself is there', async () => {
+    const { path } = await written();
+    // The first guest that came after a restart with a new key has its key under that.
+    const both: MasterKeys = [WRONG, RIGHT];
+    const next = await openBooks({ path, masterKeys: both });
+    await openSession(next);
+    await next[Symbol.asyncDispose]();
+
+    const refusal = await openDatabase(`file:${path}`, () => [RIGHT]).catch((error: Error) => error);
+    expect(refusal).toBeInstanceOf(StartupError);
+    expect((refusal as Error).message).toMatch(/Keys of guests .* \([0-9a-f]{8}\) .* ENCRYPTION_KEYS_OLD/);
+    await (await openDatabase(`file:${path}`, () => [RIGHT, WRONG])).close();
+  });
+});

@@ -1,5 +1,6 @@
-import { GuestVault, type PersonalReader, type SealedRow } from '../../src/store/guest-vault.js';
+import { GuestVault } from '../../src/store/guest-vault.js';
 import type { MasterKeys } from '../../src/store/master-cipher.js';
+import type { PersonalReader, SealedRow } from '../../src/store/personal-reader.js';
 import { openBody, type SealedBody } from '../../src/store/sealed-body.js';
 import { openAudit, openEvent, sessionContext } from '../../src/store/sealed-rows.js';
 import type { SqlValue } from '../../src/store/sql-values.js';
