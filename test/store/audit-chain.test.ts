@@ -4,6 +4,7 @@ import { type AuditEntry, GENESIS_HASH, hashEntry } from '../../src/store/audit-
 import { AuditReader } from '../../src/store/audit-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../src/store/trail-rows.js';
+import { dropAuditTriggers } from '../support/drop-audit-triggers.js';
 import { type Books, openBooks, openSession, someAudit } from './ledger.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
@@ -87,7 +88,8 @@ async function fiveEntries(): Promise<{ books: Books; audits: AuditReader }> {
 /** What somebody does who has the file and some skill. */
 function tamper({ path }: Books, sql: string): void {
   const raw = new SqliteConnection(path);
-  raw.exec(`DROP TRIGGER "AuditEntry_no_update"; DROP TRIGGER "AuditEntry_no_delete"; ${sql}`);
+  dropAuditTriggers(raw);
+  raw.exec(sql);
   raw.close();
 }
 

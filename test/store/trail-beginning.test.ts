@@ -5,6 +5,7 @@ import { AuditSigner } from '../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { archive, oldTrail, signer, verifyAsServer } from '../scripts/audit/archived-trail.js';
 import { exportTrail, verify } from '../scripts/audit/trail.js';
+import { dropAuditTriggers } from '../support/drop-audit-triggers.js';
 
 const stranger = new AuditSigner(generateKeyPairSync('ed25519').privateKey);
 
@@ -20,9 +21,7 @@ async function archivedTrail() {
 /** What somebody does who has the file, and no key. */
 function tamper(path: string, change: (db: SqliteConnection) => void): void {
   const raw = new SqliteConnection(path);
-  for (const table of ['AuditEntry', 'AuditCheckpoint']) {
-    raw.exec(`DROP TRIGGER "${table}_no_update"; DROP TRIGGER "${table}_no_delete"`);
-  }
+  dropAuditTriggers(raw);
   change(raw);
   raw.close();
 }

@@ -6,6 +6,7 @@ import { AuditReader } from '../../src/store/audit-reader.js';
 import { AuditSigner } from '../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../src/store/trail-rows.js';
+import { dropAuditTriggers } from '../support/drop-audit-triggers.js';
 import { type Books, openBooks, someAudit } from './ledger.js';
 
 const SIGNER = new AuditSigner(generateKeyPairSync('ed25519').privateKey);
@@ -36,9 +37,7 @@ const checkpoint = (books: Books, signer: AuditSigner, sequence: number) =>
 /** What somebody does who has the file, and no key. */
 function tamper({ path }: Books, change: (db: SqliteConnection) => void): void {
   const raw = new SqliteConnection(path);
-  for (const table of ['AuditEntry', 'AuditCheckpoint']) {
-    raw.exec(`DROP TRIGGER "${table}_no_update"; DROP TRIGGER "${table}_no_delete"`);
-  }
+  dropAuditTriggers(raw);
   change(raw);
   raw.close();
 }

@@ -12,6 +12,7 @@ import { SqliteConnection } from '../../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../../src/store/trail-rows.js';
 import { verifyAuditTrail } from '../../../src/store/verify-audit-trail.js';
 import { type Books, openBooks, someAudit } from '../../store/ledger.js';
+import { dropAuditTriggers } from '../../support/drop-audit-triggers.js';
 
 /** What somebody has who has the database file: a copy without its triggers, to do with as they like. It goes with the test. */
 export class Trail {
@@ -55,10 +56,7 @@ export class Trail {
   open(): SqliteConnection {
     const db = new SqliteConnection(this.path);
     db.exec('PRAGMA synchronous = OFF');
-    const names = db.all<{ name: string }>(
-      `SELECT "name" FROM sqlite_master WHERE "type" = 'trigger' AND "tbl_name" LIKE 'Audit%'`,
-    );
-    for (const { name } of names) db.exec(`DROP TRIGGER "${name}"`);
+    dropAuditTriggers(db);
     return db;
   }
 }
