@@ -68,7 +68,7 @@ class Walk {
     // Read before the entries: what is signed while they are read may be beyond those that were seen.
     const newest = this.#rows.newestCheckpoint(this.#expected);
     const before = this.#expected - 1;
-    let previousHash = before < first ? beginningOf(this.#rows, this.#signer, first) : this.#rows.hashAt(before);
+    let previousHash = before < first ? this.#begin(first) : this.#rows.hashAt(before);
     if (previousHash instanceof TrailFault) return previousHash;
     if (previousHash === null && isEmpty(this.#rows.after(before, 1))) {
       return this.#checkEnd(newest); // all of it lies behind the end
@@ -90,6 +90,14 @@ class Walk {
       await setImmediate();
     }
     return null;
+  }
+
+  /** @returns what the first entry has to be chained to */
+  #begin(first: number): string | TrailFault {
+    const beginning = beginningOf(this.#rows, this.#signer, first);
+    if (beginning instanceof TrailFault) return beginning;
+    if (beginning.checkpoint) this.#count(beginning.checkpoint);
+    return beginning.hash;
   }
 
   #checkpointsOf(entries: readonly AuditRow[]): Map<number, StoredCheckpoint> {
@@ -119,7 +127,7 @@ class Walk {
   }
 
   #checkCheckpoint(checkpoint: StoredCheckpoint, hash: string): TrailFault | null {
-    const { sequence, keyId } = checkpoint;
+    const { sequence } = checkpoint;
     const fault = checkpointFault(checkpoint, this.#signer);
     if (fault) return new TrailFault(sequence, fault);
     if (checkpoint.hash !== hash) {
@@ -129,13 +137,17 @@ class Walk {
         `the entry is not the one that its checkpoint was made of: it, or one before it${since}, was changed and the chain computed again`,
       );
     }
+    this.#count(checkpoint);
+    return null;
+  }
+
+  #count({ sequence, keyId }: StoredCheckpoint): void {
     if (keyId === this.#signer?.keyId) {
       this.#checkpoints += 1;
       this.#lastCheckpoint = sequence;
     } else {
       this.#unknownKeys.set(keyId, (this.#unknownKeys.get(keyId) ?? 0) + 1);
     }
-    return null;
   }
 
   /** A checkpoint of an entry that is not there tells that there was one. */

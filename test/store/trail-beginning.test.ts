@@ -35,13 +35,41 @@ function forge(db: SqliteConnection): void {
 
 const run = (sql: string) => (db: SqliteConnection) => db.exec(sql);
 
+/** The checkpoint that the trail goes on from, signed with a key that the server does not have. */
+function signAsStranger(db: SqliteConnection): void {
+  const { hash } = db.get<{ hash: string }>('SELECT "hash" FROM "AuditCheckpoint" WHERE "sequence" = 30')!;
+  const { keyId, signature } = stranger.sign({ sequence: 30, hash, timestamp: new Date(0) });
+  const sql = 'UPDATE "AuditCheckpoint" SET "timestamp" = 0, "keyId" = ?, "signature" = ? WHERE "sequence" = 30';
+  db.run(sql, keyId, signature);
+}
+
 describe('a trail that begins later', () => {
   it('is verified from where it begins, whatever is asked for before', async () => {
     const { path } = await archivedTrail();
-    expect(await verifyAsServer(path)).toMatchObject({ ok: true, checked: 11, lastCheckpoint: null });
-    expect(await verifyAsServer(path, 5, 32)).toMatchObject({ ok: true, checked: 2 });
-    expect(await verifyAsServer(path, 1, 30)).toMatchObject({ ok: true, checked: 0, head: null });
-    expect(await verifyAsServer(path, 33)).toMatchObject({ ok: true, checked: 9 });
+    const vouched = { ok: true, reason: null, checkpoints: 1, lastCheckpoint: 30 };
+    expect(await verifyAsServer(path)).toMatchObject({ ...vouched, checked: 11 });
+    expect(await verifyAsServer(path, 5, 32)).toMatchObject({ ...vouched, checked: 2 });
+    expect(await verifyAsServer(path, 1, 30)).toMatchObject({ ...vouched, checked: 0, head: null });
+    expect(await verifyAsServer(path, 33)).toMatchObject({
+      ok: true,
+      checked: 9,
+      checkpoints: 0,
+      lastCheckpoint: null,
+    });
+  });
+
+  it('is good where a key that the server does not have vouches for its beginning, and the reason names that key', async () => {
+    const { path, key } = await archivedTrail();
+    tamper(path, signAsStranger);
+    const reason = `checkpoints of a key that this server does not have were not checked: 1 of the key "${stranger.keyId}"`;
+    const unknown = { ok: true, firstBrokenSequence: null, reason, checkpoints: 0, lastCheckpoint: null };
+    expect(await verifyAsServer(path)).toMatchObject({ ...unknown, checked: 11 });
+    expect(await verifyAsServer(path, 31, 31)).toMatchObject({ ...unknown, checked: 1 });
+    // The beginning is not looked at there.
+    expect(await verifyAsServer(path, 33)).toMatchObject({ ok: true, reason: null });
+    const { code, said } = await verify('--database', path, '--public-key', key);
+    expect(said).toContain(`is signed with the key ${stranger.keyId}, which is not among those given`);
+    expect(code).toBe(1);
   });
 
   it.each<[what: string, change: (db: SqliteConnection) => void, byServer: string, byTool?: string, first?: number]>([
