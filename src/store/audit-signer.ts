@@ -7,6 +7,7 @@ import {
   sign,
   verify,
 } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { StartupError } from '../errors.js';
 import { readKeyFile } from './key-file.js';
 
@@ -75,15 +76,22 @@ const signedBytes = ({ hash, sequence, timestamp }: CheckpointContent, keyId: st
  * Opens what signs the audit trail.
  * @param key what is configured; null for none
  * @param databasePath where the key may lie beside the database instead (the sandbox alone); null where it may not
+ * @param mayMake false where the key beside the database has to be there
  * @returns null where there is no key: nothing is signed
  * @throws StartupError when the key beside the database cannot be read or made
  */
-export function openSigner(key: KeyObject | null, databasePath: string | null): AuditSigner | null {
+export function openSigner(key: KeyObject | null, databasePath: string | null, mayMake = true): AuditSigner | null {
   if (key) return new AuditSigner(key);
-  return databasePath === null ? null : new AuditSigner(keyBesideDatabase(`${databasePath}.audit-key`));
+  return databasePath === null ? null : new AuditSigner(keyBesideDatabase(`${databasePath}.audit-key`, mayMake));
 }
 
-function keyBesideDatabase(path: string): KeyObject {
+function keyBesideDatabase(path: string, mayMake: boolean): KeyObject {
+  if (!mayMake && !existsSync(path)) {
+    throw new StartupError(
+      `The key of the audit trail ${path} is missing, and no other than the server's may sign here. Put it back, or set ` +
+        'AUDIT_SIGNING_KEY where the server has it from there.',
+    );
+  }
   const make = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
   try {
     const key = createPrivateKey(readKeyFile(path, 'The key of the audit trail', make));

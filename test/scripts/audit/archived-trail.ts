@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { main } from '../../../scripts/audit-archive.mjs';
 import { loadSettings } from '../../../src/config.js';
 import type { ArchiveStep } from '../../../src/store/archive-audit-trail.js';
-import { AuditSigner } from '../../../src/store/audit-signer.js';
+import { type AuditCheckpoint, AuditSigner } from '../../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../../src/store/trail-rows.js';
 import { verifyAuditTrail } from '../../../src/store/verify-audit-trail.js';
@@ -47,12 +47,17 @@ const environment = (path: string, more: Record<string, string> = {}) => ({
 });
 
 /** Runs the command in this process, and gives its exit code and what it says. */
-export async function archive(path: string, args: readonly string[], more?: Record<string, string>) {
+export async function archive(
+  path: string,
+  args: readonly string[],
+  more?: Record<string, string>,
+  onStep: (step: ArchiveStep) => void = () => {},
+) {
   let said = '';
   const say = (text: string) => {
     said += text;
   };
-  const code = await main(args, { say, complain: say, settings: loadSettings(environment(path, more)) });
+  const code = await main(args, { say, complain: say, onStep, settings: loadSettings(environment(path, more)) });
   return { code, said };
 }
 
@@ -67,6 +72,21 @@ export async function archiveInProcess(path: string, args: readonly string[], ki
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], { env, stdio: [...stdio] });
   const [said, [code, signal]] = await Promise.all([text(child.stderr!), once(child, 'exit')]);
   return { said, code: code as number | null, signal: signal as string | null };
+}
+
+/** Signs an entry, as a server does that has this key. */
+export function signEntry(path: string, sequence: number, by = signer): AuditCheckpoint {
+  const db = new SqliteConnection(path);
+  try {
+    const { hash } = db.get<{ hash: string }>('SELECT "hash" FROM "AuditEntry" WHERE "sequence" = ?', sequence)!;
+    const checkpoint = by.sign({ sequence, hash, timestamp: new Date(1_000) });
+    const { timestamp, keyId, signature } = checkpoint;
+    const sql = `INSERT INTO "AuditCheckpoint" ("sequence", "hash", "timestamp", "keyId", "signature") VALUES (?, ?, ?, ?, ?)`;
+    db.run(sql, sequence, hash, timestamp, keyId, signature);
+    return checkpoint;
+  } finally {
+    db.close();
+  }
 }
 
 /** What the server's own verifier finds. */
