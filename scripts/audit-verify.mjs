@@ -56,11 +56,16 @@ function verifyTrail(args, say, onProgress) {
   }
 }
 
-/** @throws Broken when the trail does not go on where the archive ends */
+/**
+ * @throws Broken when the trail does not go on where the archive ends
+ * @throws Unusable when there is another archive between the two
+ */
 function verifyArchive(path, given, { first, archived }, { previousHash }) {
   const archive = new ExportTrail(path);
   try {
     const { last, head } = followTrail(archive, { keys: given ?? archive.keys });
+    // Nothing is wrong with either of them.
+    if (last < first - 1) throw new Unusable(needed(path, last, first));
     if (last !== first - 1) throw new Broken(first, `the trail begins with it, and ${path} ends with entry ${last}`);
     if (head !== previousHash) throw new Broken(first, `it is not chained to the last entry of ${path}`);
     if (archived !== undefined && archived.sha256 !== sha256Of(path)) {
@@ -71,6 +76,10 @@ function verifyArchive(path, given, { first, archived }, { previousHash }) {
     archive.close();
   }
 }
+
+const needed = (path, last, first) =>
+  `The trail begins with entry ${first}, and ${path} ends with entry ${last}: name the archive whose last entry is ${first - 1}. ` +
+  `Without it nothing can be said of the entries ${last + 1} to ${first - 1}.`;
 
 function report(outcome, { trail, checkpoints, keys, areKeysGiven, archive }) {
   const { first, last, head, lastCheckpoint } = outcome;

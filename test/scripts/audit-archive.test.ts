@@ -81,9 +81,10 @@ describe('archiving the audit trail', () => {
       expect(said).toContain('good: an archive of entries ');
     }
     expect(await verify('--database', path, '--after', second)).toMatchObject({ code: 0 });
+    // Nothing is wrong with either of them: it is the archive between them that was to be named.
     expect(await verify('--database', path, '--after', first)).toEqual({
-      code: 1,
-      said: `broken at entry 46: the trail begins with it, and ${first} ends with entry 30\n`,
+      code: 2,
+      said: `The trail begins with entry 46, and ${first} ends with entry 30: name the archive whose last entry is 45. Without it nothing can be said of the entries 31 to 45.\n`,
     });
 
     const exported = file('export.jsonl');
