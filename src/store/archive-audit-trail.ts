@@ -1,25 +1,20 @@
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StartupError } from '../errors.js';
-import { systemActor } from '../guest-session/actor.js';
-import { mintRequestId } from '../guest-session/request-id.js';
-import { AuditKind } from './audit-chain.js';
 import type { AuditCheckpoint, AuditSigner, JwkSet } from './audit-signer.js';
 import { appendCheckpoint } from './checkpoint-file.js';
 import type { GuestVault } from './guest-vault.js';
-import { LedgerTransaction, readHeads } from './ledger-transaction.js';
+import {
+  type ArchiveRange,
+  firstSequence,
+  hasCheckpoint,
+  moveBeginning,
+  type VerifiedArchive,
+} from './move-trail-beginning.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { archivedReason } from './trail-beginning.js';
-import { TrailRows } from './trail-rows.js';
 
 const REMOVED_AT_ONCE = 1_000;
 const SHORTEST_PAUSE_MS = 10;
-
-/** Entries from one sequence to another, both inclusive, and the hash of the last. */
-interface ArchiveRange {
-  readonly first: number;
-  readonly last: number;
-  readonly hash: string;
-}
 
 /** Writes an archive and verifies it: the tools that know no more of the server than its database and docs/audit.md. */
 interface ArchiveFiles {
@@ -33,7 +28,7 @@ interface ArchiveFiles {
     end: { readonly last: number; readonly checkpoint: AuditCheckpoint | null; readonly keys: JwkSet['keys'] },
   ): Promise<void>;
   /** @throws when the archive is not good; it is removed then */
-  verify(output: string): ArchiveRange & { readonly sha256: string };
+  verify(output: string): VerifiedArchive;
 }
 
 /** Where it stands, for tests that kill it there. */
@@ -51,7 +46,7 @@ export interface ArchiveOrder {
 
 export interface ArchiveOutcome {
   /** Null where nothing was old enough. */
-  readonly archived: (ArchiveRange & { readonly sha256: string }) | null;
+  readonly archived: VerifiedArchive | null;
   /** Entries that an earlier run had archived and not removed any more. */
   readonly leftOver: number;
 }
@@ -68,24 +63,41 @@ export async function archiveAuditTrail(
   signer: AuditSigner,
   order: ArchiveOrder,
 ): Promise<ArchiveOutcome> {
-  const { before, output, files, checkpointFile, onStep = () => {} } = order;
+  const { before, checkpointFile, onStep = () => {} } = order;
   const leftOver = await removeArchived(db, onStep);
   const range = entriesBefore(db, before);
   if (range === null) return { archived: null, leftOver };
 
-  const checkpoint = missingCheckpoint(db, signer, range);
-  await files.write(db.path, output, { last: range.last, checkpoint, keys: keysFor(db, signer, range) });
-  onStep('written');
-  const archived = files.verify(output);
-  const isWhole = archived.first === range.first && archived.last === range.last && archived.hash === range.hash;
-  if (!isWhole) throw new StartupError(`${output} does not hold the entries ${range.first} to ${range.last}.`);
-
-  moveBeginning(db, vault, archived, checkpoint);
+  let checkpoint = missingCheckpoint(db, signer, range);
+  let archived = await writeFile(db, signer, range, checkpoint, order);
+  if (!moveBeginning(db, vault, archived, checkpoint)) {
+    // Once more, with the server's checkpoint of the last entry in place of ours.
+    rmSync(order.output);
+    checkpoint = null;
+    archived = await writeFile(db, signer, range, checkpoint, order);
+    moveBeginning(db, vault, archived, checkpoint);
+  }
   onStep('committed');
   // Behind the commit: the file must not know a checkpoint that the database does not have.
   if (checkpoint && checkpointFile !== null) await appendCheckpoint(checkpointFile, checkpoint);
   await removeArchived(db, onStep);
   return { archived, leftOver };
+}
+
+/** Writes the archive and verifies it. */
+async function writeFile(
+  db: SqliteConnection,
+  signer: AuditSigner,
+  range: ArchiveRange,
+  checkpoint: AuditCheckpoint | null,
+  { output, files, onStep = () => {} }: ArchiveOrder,
+): Promise<VerifiedArchive> {
+  await files.write(db.path, output, { last: range.last, checkpoint, keys: keysFor(db, signer, range) });
+  onStep('written');
+  const archived = files.verify(output);
+  const isWhole = archived.first === range.first && archived.last === range.last && archived.hash === range.hash;
+  if (!isWhole) throw new StartupError(`${output} does not hold the entries ${range.first} to ${range.last}.`);
+  return archived;
 }
 
 /** The entries that are old enough, up to the first that is not, whatever the clock was when they were written. */
@@ -99,64 +111,16 @@ function entriesBefore(db: SqliteConnection, before: Date): ArchiveRange | null 
   return last ? { first, last: last.sequence, hash: last.hash } : null;
 }
 
-function firstSequence(db: SqliteConnection): number {
-  const first = new TrailRows(db).firstSequence();
-  if (first === null) throw new StartupError('The table AuditTrail does not say where the audit trail begins.');
-  return first;
-}
-
 /** The checkpoint of the last entry, where there is none yet. */
 function missingCheckpoint(db: SqliteConnection, signer: AuditSigner, { last, hash }: ArchiveRange) {
   if (hasCheckpoint(db, last)) return null;
   return signer.sign({ sequence: last, hash, timestamp: new Date() });
 }
 
-const hasCheckpoint = (db: SqliteConnection, sequence: number): boolean =>
-  db.get('SELECT 1 FROM "AuditCheckpoint" WHERE "sequence" = ?', sequence) !== undefined;
-
 /** Ours goes with the archive unless checkpoints in it are of a former key: whoever verifies it has to bring that one. */
 function keysFor(db: SqliteConnection, signer: AuditSigner, { first, last }: ArchiveRange): JwkSet['keys'] {
   const sql = 'SELECT 1 FROM "AuditCheckpoint" WHERE "sequence" BETWEEN ? AND ? AND "keyId" <> ? LIMIT 1';
   return db.get(sql, first - 1, last, signer.keyId) === undefined ? signer.keySet.keys : [];
-}
-
-/** Says in the trail itself that it begins later, and which file has what was before. */
-function moveBeginning(
-  db: SqliteConnection,
-  vault: GuestVault,
-  { first, last, hash, sha256 }: ArchiveRange & { readonly sha256: string },
-  checkpoint: AuditCheckpoint | null,
-): void {
-  db.begin();
-  try {
-    if (firstSequence(db) !== first) {
-      throw new StartupError('Another process has archived entries meanwhile; this one has removed nothing.');
-    }
-    const transaction = new LedgerTransaction(db, vault, readHeads(db), []);
-    // The server may have signed the same entry since.
-    if (checkpoint && !hasCheckpoint(db, last)) transaction.insert('AuditCheckpoint', { ...checkpoint });
-    transaction.appendAudit({
-      requestId: mintRequestId().id,
-      kind: AuditKind.TRAIL_ARCHIVED,
-      status: 'SUCCESS',
-      reason: archivedReason(last, hash, sha256),
-      errorCode: null,
-      guestId: null,
-      crmId: null,
-      sessionId: null,
-      actor: systemActor('audit-archive'),
-      durationMs: null,
-      fraudScore: null,
-      attempts: null,
-      capacityCheck: null,
-      crmSynced: null,
-    });
-    db.run('UPDATE "AuditTrail" SET "firstSequence" = ? WHERE "id" = 1', last + 1);
-    db.commit();
-  } catch (error) {
-    db.rollback();
-    throw error;
-  }
 }
 
 /** Removes what is before the beginning of the trail, a little at a time: a server that writes has to wait for each. */

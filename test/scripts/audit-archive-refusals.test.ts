@@ -1,9 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AuditSigner, openSigner } from '../../src/store/audit-signer.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
-import { archive, oldTrail, signEntry, signer } from './audit/archived-trail.js';
+import { dropAuditTriggers } from '../support/drop-audit-triggers.js';
+import { append, archive, oldTrail, signEntry, signer, verifyAsServer } from './audit/archived-trail.js';
+import { verify } from './audit/trail.js';
 
 const { privateKey } = generateKeyPairSync('ed25519');
 const other = new AuditSigner(privateKey);
@@ -69,4 +71,42 @@ describe('archiving with a key that is not the server’s', () => {
     expect(await archive(path, ['--output', file('archive.jsonl')], OTHER_KEY)).toMatchObject({ code: 0 });
     expect((await archive(path, ['--output', file('next.jsonl')])).said).toContain('of entry 40, is of the key');
   });
+});
+
+it('an archive has the checkpoint of its last entry that the server has made while it was written', async () => {
+  const { books, path, file } = await oldTrail({ old: 30 });
+  const [output, checkpoints, key] = [file('archive.jsonl'), file('checkpoints.jsonl'), file('key.json')];
+  writeFileSync(key, JSON.stringify(signer.keySet));
+  let written = 0;
+  const { code, said } = await archive(path, ['--output', output], { AUDIT_CHECKPOINT_FILE: checkpoints }, (step) => {
+    if (step !== 'written' || ++written > 1) return;
+    appendFileSync(checkpoints, `${JSON.stringify({ version: 1, ...signEntry(path, 30) })}\n`);
+  });
+  expect(said).toMatch(/^archived: entries 1 to 30,/);
+  expect(code).toBe(0);
+  await append(books, 1, 0);
+  expect(await verifyAsServer(path)).toMatchObject({ ok: true, checked: 12, checkpoints: 1 });
+  for (const trail of [
+    ['--database', path, '--after', output],
+    ['--export', output],
+  ]) {
+    const verdict = await verify(...trail, '--checkpoints', checkpoints, '--public-key', key);
+    expect(verdict.said).toContain(`1 checkpoints in ${checkpoints}, kept outside: trusted`);
+    expect(verdict.code).toBe(0);
+  }
+});
+
+it('nothing is removed, or said to be, where the trail cannot say that it begins later', async () => {
+  const { path, file } = await oldTrail({ old: 30 });
+  const db = new SqliteConnection(path);
+  dropAuditTriggers(db);
+  db.exec('DELETE FROM "AuditTrail"');
+  db.close();
+  const before = booksOf(path);
+  const checkpoints = file('checkpoints.jsonl');
+  const { code, said } = await archive(path, ['--output', file('a')], { AUDIT_CHECKPOINT_FILE: checkpoints });
+  expect(said).toBe('The table AuditTrail has no row that says where the audit trail begins; nothing was removed.\n');
+  expect(code).toBe(2);
+  expect(booksOf(path)).toEqual(before);
+  expect(readFileSync(checkpoints, 'utf8')).toBe('');
 });
