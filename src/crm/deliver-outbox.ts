@@ -41,6 +41,8 @@ export class OutboxWorker implements AsyncDisposable {
   #posting = 0;
   /** Answers being written down that say that the endpoint is gone. */
   #goneAnswers = 0;
+  /** Commits so far that erased a guest. */
+  #erasures = 0;
   #polling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isStopping = false;
@@ -69,7 +71,10 @@ export class OutboxWorker implements AsyncDisposable {
     this.#isDisabled = this.#outbox.isEndpointDisabled;
     if (this.#isDisabled)
       this.#log.error({}, 'the CRM endpoint is disabled: nothing is sent until resumeWebhookEndpoint');
-    this.#outbox.onEnqueued((deliveries) => this.#accept(deliveries, MAX_WAITING_NEW));
+    this.#outbox.onEnqueued((deliveries, isGuestErased) => {
+      if (isGuestErased) this.#forget(deliveries);
+      else this.#accept(deliveries, MAX_WAITING_NEW);
+    });
     this.#timer = setInterval(() => {
       this.#polling ??= this.#poll().finally(() => {
         this.#polling = null;
@@ -83,6 +88,12 @@ export class OutboxWorker implements AsyncDisposable {
     this.#waiting.push(...deliveries.slice(0, room));
     this.#handBack(deliveries.slice(room));
     this.#fill();
+  }
+
+  /** What waits in memory may tell of a guest that was just erased: claimed anew, it does not. */
+  #forget(justClaimed: readonly ClaimedDelivery[]): void {
+    this.#erasures += 1;
+    this.#handBack([...this.#waiting.splice(0), ...justClaimed]);
   }
 
   #handBack(deliveries: readonly ClaimedDelivery[]): void {
@@ -104,8 +115,10 @@ export class OutboxWorker implements AsyncDisposable {
   /** @returns how many were claimed; none while there is work enough */
   async #claim(): Promise<number> {
     if (this.#waiting.length >= MAX_WAITING - POLL_BATCH) return 0;
+    const erasures = this.#erasures;
     const due = await this.#outbox.claimDue(POLL_BATCH);
-    this.#accept(due, MAX_WAITING);
+    if (this.#erasures === erasures) this.#accept(due, MAX_WAITING);
+    else this.#handBack(due); // it may have been read before
     return due.length;
   }
 

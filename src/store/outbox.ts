@@ -33,10 +33,13 @@ export class Outbox {
     this.#now = now;
   }
 
-  /** Hears of deliveries whose turn has come, claimed already, after their commit. */
-  onEnqueued(listener: (deliveries: readonly ClaimedDelivery[]) => void): void {
-    this.#ledger.onCommit(({ deliveries }) => {
-      if (deliveries.length > 0) listener(deliveries);
+  /**
+   * Hears of deliveries whose turn has come, claimed already, after their commit; and of a commit that has erased a guest, whether or
+   * not it has any. What was claimed until then, these included, may still tell of the guest.
+   */
+  onEnqueued(listener: (deliveries: readonly ClaimedDelivery[], isGuestErased: boolean) => void): void {
+    this.#ledger.onCommit(({ deliveries, erased }) => {
+      if (deliveries.length > 0 || erased.length > 0) listener(deliveries, erased.length > 0);
     });
   }
 
