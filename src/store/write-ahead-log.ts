@@ -1,30 +1,30 @@
 import type { SqliteConnection } from './sqlite-connection.js';
 
-const TRY_AGAIN_MS = 100;
-/** About a minute: a reader that holds a snapshot for longer is somebody's open shell, or a copy being made. */
-const TRIES_BEFORE_TOLD = 600;
-const TRY_AGAIN_LATER_MS = 5_000;
-/** How long one try may hold up the writer. */
-const BUSY_TIMEOUT_MS = 50;
+/** How long the first try may hold up the writer: readers of ours are done by then. */
+const FIRST_TRY_MS = 50;
+/** Whoever still reads then may read for long. To wait for them is for this thread alone, and not inside SQLite. */
+const LATER_TRY_MS = 0;
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5_000;
+/** A reader that holds a snapshot for longer is somebody's open shell, or a copy being made. */
+const TOLD_AFTER_MS = 60_000;
 
 /**
  * Empties the write-ahead log, where pages lie as they were before they were changed. As long as somebody holds on to what it
- * says that cannot be done, so it is tried until it is.
+ * says that cannot be done, so it is tried until it is, ever more seldom.
  */
 export class WriteAheadLog implements Disposable {
-  readonly #db: SqliteConnection;
-  readonly #tellAfter: number;
+  readonly #db: Pick<SqliteConnection, 'emptyLog'>;
   #onKept: () => void = () => undefined;
   #timer: NodeJS.Timeout | null = null;
-  #tries = 0;
+  /** Of the first try that failed; null while there is nothing to empty. */
+  #keptSinceMs: number | null = null;
+  #waitMs = FIRST_WAIT_MS;
+  #isTold = false;
 
-  /**
-   * @param db a connection that writes
-   * @param tellAfter how many tries may fail before somebody is told
-   */
-  constructor(db: SqliteConnection, tellAfter = TRIES_BEFORE_TOLD) {
+  /** @param db a connection that writes */
+  constructor(db: Pick<SqliteConnection, 'emptyLog'>) {
     this.#db = db;
-    this.#tellAfter = tellAfter;
   }
 
   /** Hears when it could not be done for a minute. */
@@ -32,32 +32,53 @@ export class WriteAheadLog implements Disposable {
     this.#onKept = listener;
   }
 
-  /** To be called after a commit: empties the log now if that is possible, and else as soon as it is. */
+  /** To be called after a commit: empties the log now if that is possible, and else soon after it is. */
   empty(): void {
-    this.#tries = 0;
-    this.#try();
+    // Where it is being tried already, one try more comes in between: many guests may be erased beside the same reader.
+    const isFirst = this.#keptSinceMs === null;
+    if (this.#isEmptied(isFirst ? FIRST_TRY_MS : LATER_TRY_MS)) this.#rest();
+    else if (isFirst) {
+      this.#keptSinceMs = performance.now();
+      this.#tryLater();
+    }
   }
 
-  #try(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
-    if (this.#isEmptied()) return;
-    this.#tries += 1;
-    if (this.#tries === this.#tellAfter) this.#onKept();
-    const waitMs = this.#tries < this.#tellAfter ? TRY_AGAIN_MS : TRY_AGAIN_LATER_MS;
-    this.#timer = setTimeout(() => this.#try(), waitMs);
+  #tryLater(): void {
+    this.#timer = setTimeout(() => this.#tryAgain(), this.#waitMs);
+    this.#waitMs = Math.min(2 * this.#waitMs, LONGEST_WAIT_MS);
   }
 
-  #isEmptied(): boolean {
+  #tryAgain(): void {
+    if (this.#isEmptied(LATER_TRY_MS)) {
+      this.#rest();
+      return;
+    }
+    const keptForMs = performance.now() - (this.#keptSinceMs ?? performance.now());
+    if (keptForMs >= TOLD_AFTER_MS && !this.#isTold) {
+      this.#isTold = true;
+      this.#onKept();
+    }
+    this.#tryLater();
+  }
+
+  #isEmptied(busyTimeoutMs: number): boolean {
     try {
-      return this.#db.emptyLog(BUSY_TIMEOUT_MS);
+      return this.#db.emptyLog(busyTimeoutMs);
     } catch {
       return false; // a full disk, for instance: it may have room again the next time
     }
   }
 
-  [Symbol.dispose](): void {
+  /** There is nothing to empty. */
+  #rest(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#keptSinceMs = null;
+    this.#waitMs = FIRST_WAIT_MS;
+    this.#isTold = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.#rest();
   }
 }
