@@ -81,6 +81,6 @@ export class FanOut {
     execution.members -= 1;
     if (execution.members > 0) return;
     this.#executions.delete(shareKey);
-    execution.close();
+    execution.forget();
   }
 }

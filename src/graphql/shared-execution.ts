@@ -35,7 +35,7 @@ export class SharedExecution {
   }
 
   /** Lets go of what it has kept. */
-  close(): void {
+  forget(): void {
     this.#cache.clear(this.#shelf);
   }
 

@@ -1,12 +1,11 @@
-import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { ErasedGuest, SessionEventRecord } from '../guest-session/session-event.js';
 import type { Follower, FollowerListener } from '../lifecycle/session-event-stream.js';
 import type { SharedExecution } from './shared-execution.js';
 import type { Slices, Task } from './slices.js';
 import type { SocketWriter, SubscriptionSocket } from './subscription-socket.js';
+import { UnwrittenEvents } from './unwritten-events.js';
 
 const MAX_EVENTS_PER_TURN = 100;
-/** How many payloads are made together where one has to be waited for, so that what they read is read together. */
-const AHEAD = 16;
 
 /**
  * What a subscription is doing:
@@ -40,11 +39,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   #resolveEnd!: (result: IteratorResult<never>) => void;
   #rejectEnd!: (error: unknown) => void;
   #state: State = 'idle';
-  /** What was read of the log; those from `#next` on are not yet written. */
-  #events: readonly SessionEventRecord[] = [];
-  #next = 0;
-  /** Of the next event, where it had to be waited for. */
-  #payload: string | null = null;
+  readonly #unwritten: UnwrittenEvents;
   /** Where the log ended when it began: what came before is replayed, and not held against it. */
   readonly #began: number;
   /** Those that came since, and were not written yet. */
@@ -52,6 +47,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
 
   constructor(options: PumpOptions) {
     this.#options = options;
+    this.#unwritten = new UnwrittenEvents(options.execution);
     this.#began = options.follower.head;
     this.#head = `{"id":${JSON.stringify(options.id)},"type":"next","payload":`;
     this.#end = new Promise((resolve, reject) => {
@@ -85,6 +81,10 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
     if (this.#state === 'blocked') this.#complain();
   }
 
+  onErased(erased: readonly ErasedGuest[]): void {
+    this.#unwritten.forget(erased);
+  }
+
   /** A burst may be all there is: so it is looked when the socket becomes full, and with every commit while it is. */
   #complain(): void {
     const { maxBufferedEvents, socket } = this.#options;
@@ -103,7 +103,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   }
 
   #write(): void {
-    const { socket, execution } = this.#options;
+    const { socket } = this.#options;
     try {
       for (let written = 0; written < MAX_EVENTS_PER_TURN; written += 1) {
         if (socket.isFull()) {
@@ -111,16 +111,16 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
           this.#complain();
           return;
         }
-        if (this.#next === this.#events.length && !this.#readOn()) return;
-        const payload = this.#payload ?? execution.payload(this.#events[this.#next]!);
+        const event = this.#unwritten.next ?? this.#readOn();
+        if (!event) return;
+        const payload = this.#unwritten.payload(event);
         if (typeof payload !== 'string') {
-          this.#await(payload);
+          this.#wait(payload);
           return;
         }
         socket.write(`${this.#head}${payload}}`);
-        if (this.#events[this.#next]!.sequence > this.#began) this.#unreadEvents -= 1;
-        this.#payload = null;
-        this.#next += 1;
+        if (event.sequence > this.#began) this.#unreadEvents -= 1;
+        this.#unwritten.advance();
       }
       this.#queue();
     } catch (error) {
@@ -128,29 +128,16 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
     }
   }
 
-  /** Gives whether there is an event to write now. */
-  #readOn(): boolean {
-    const take = (events: readonly SessionEventRecord[]) => {
-      this.#events = events;
-      this.#next = 0;
-    };
+  /** Gives the event to write now, if there is one. */
+  #readOn(): SessionEventRecord | undefined {
     const read = this.#options.follower.read();
-    if (read instanceof Promise) this.#wait(read.then(take));
-    else {
-      take(read);
-      if (read.length === 0) this.#state = 'idle';
+    if (read instanceof Promise) {
+      this.#wait(read.then((events) => this.#unwritten.take(events)));
+      return undefined;
     }
-    return this.#state === 'queued';
-  }
-
-  #await(payload: Promise<string>): void {
-    const ahead = this.#events.slice(this.#next + 1, this.#next + AHEAD);
-    for (const event of ahead) void this.#options.execution.payload(event);
-    this.#wait(
-      payload.then((text) => {
-        this.#payload = text;
-      }),
-    );
+    this.#unwritten.take(read);
+    if (read.length === 0) this.#state = 'idle';
+    return read[0];
   }
 
   #wait(work: Promise<void>): void {
@@ -180,7 +167,7 @@ export class SubscriptionPump implements Task, FollowerListener, SocketWriter, A
   /** The follower has ended, and with it the subscription. */
   onEnd(): void {
     this.#state = 'ended';
-    this.#events = [];
+    this.#unwritten.take([]);
     this.#options.socket.delete(this);
     this.#options.onEnd();
     this.#resolveEnd({ value: undefined, done: true });

@@ -57,3 +57,23 @@ export interface SessionEventFilter {
 
 export const matchesFilter = (event: SessionEventRecord, { types, guestId }: SessionEventFilter): boolean =>
   (types === undefined || types.includes(event.type)) && (guestId === undefined || event.guestId === guestId);
+
+/** A guest that was erased. It is named in memory alone, so that what is kept there can be let go of. */
+export interface ErasedGuest {
+  readonly guestId: string;
+  /** Sequence of the last event before that: later ones are of new requests. */
+  readonly eventSequence: number;
+}
+
+/** The events as they are told once these guests are erased; those that do not tell of them are the same objects. */
+export const withoutGuests = (
+  events: readonly SessionEventRecord[],
+  erased: readonly ErasedGuest[],
+): readonly SessionEventRecord[] =>
+  erased.length === 0
+    ? events
+    : events.map((event) =>
+        erased.some((guest) => event.guestId === guest.guestId && event.sequence <= guest.eventSequence)
+          ? { ...event, guestId: null, crmId: null, sessionId: null, reason: null }
+          : event,
+      );

@@ -1,16 +1,15 @@
-import { matchesFilter, type SessionEventFilter, type SessionEventRecord } from '../guest-session/session-event.js';
+import {
+  type ErasedGuest,
+  matchesFilter,
+  type SessionEventFilter,
+  type SessionEventRecord,
+  withoutGuests,
+} from '../guest-session/session-event.js';
 import { type EventLogReader, type LogPage, SharedPages } from './shared-pages.js';
 
 /** How many of the newest events are kept in memory; a follower that is further behind reads the database. */
 const KEPT_EVENTS = 1_024;
 const BATCH_SIZE = 100;
-
-/** A guest that nobody may be told of any more. */
-interface ErasedGuest {
-  readonly guestId: string;
-  /** Sequence of the last of its events; later ones are of new requests. */
-  readonly eventSequence: number;
-}
 
 /**
  * The lifecycle log as a live stream. The log itself is every subscriber's queue:
@@ -50,7 +49,7 @@ export class SessionEventStream {
    */
   publish(events: readonly SessionEventRecord[], erased: readonly ErasedGuest[] = []): void {
     if (events.length > 0) this.#append(events);
-    for (const guest of erased) this.#forget(guest);
+    if (erased.length > 0) this.#forget(erased);
   }
 
   #append(events: readonly SessionEventRecord[]): void {
@@ -82,13 +81,10 @@ export class SessionEventStream {
   }
 
   /** What is kept in memory must not go on telling who it was. */
-  #forget({ guestId, eventSequence }: ErasedGuest): void {
-    this.#pages.clear();
-    this.#kept = this.#kept.map((event) =>
-      event.guestId === guestId && event.sequence <= eventSequence
-        ? { ...event, guestId: null, crmId: null, sessionId: null, reason: null }
-        : event,
-    );
+  #forget(erased: readonly ErasedGuest[]): void {
+    this.#pages.forget(erased);
+    this.#kept = [...withoutGuests(this.#kept, erased)];
+    for (const follower of this.#followers) follower.forget(erased);
   }
 
   #read(after: number, filter: SessionEventFilter): LogPage | Promise<LogPage> {
@@ -109,6 +105,8 @@ export class SessionEventStream {
 export interface FollowerListener {
   /** After each commit. @param events all of them, also those that the follower does not want */
   onCommit(events: readonly SessionEventRecord[]): void;
+  /** Guests were erased: what it has read, and holds, is to be told without them. */
+  onErased(erased: readonly ErasedGuest[]): void;
   onEnd(): void;
 }
 
@@ -119,7 +117,7 @@ export interface FollowerListener {
 export class Follower implements AsyncIterable<SessionEventRecord> {
   readonly #read: (after: number) => LogPage | Promise<LogPage>;
   readonly #wants: (event: SessionEventRecord) => boolean;
-  readonly #forget: () => void;
+  readonly #leave: () => void;
   #listener: FollowerListener | null = null;
   #cursor: number;
   #isEnded = false;
@@ -128,14 +126,14 @@ export class Follower implements AsyncIterable<SessionEventRecord> {
     cursor: number,
     read: (after: number) => LogPage | Promise<LogPage>,
     wants: (event: SessionEventRecord) => boolean,
-    forget: () => void,
+    leave: () => void,
     /** Where the log ended when it began, as far as it is known. */
     readonly head: number,
   ) {
     this.#cursor = cursor;
     this.#read = read;
     this.#wants = wants;
-    this.#forget = forget;
+    this.#leave = leave;
   }
 
   /** Sequence up to which it has been read. */
@@ -151,6 +149,11 @@ export class Follower implements AsyncIterable<SessionEventRecord> {
 
   tell(events: readonly SessionEventRecord[]): void {
     this.#listener?.onCommit(events);
+  }
+
+  /** Called after all that is read from now on tells nothing of these guests. */
+  forget(erased: readonly ErasedGuest[]): void {
+    this.#listener?.onErased(erased);
   }
 
   /** Whether it is one of those that the subscriber has asked for. */
@@ -177,7 +180,7 @@ export class Follower implements AsyncIterable<SessionEventRecord> {
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#forget();
+    this.#leave();
     this.#listener?.onEnd();
   }
 

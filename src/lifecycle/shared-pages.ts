@@ -1,4 +1,9 @@
-import type { SessionEventFilter, SessionEventRecord } from '../guest-session/session-event.js';
+import {
+  type ErasedGuest,
+  type SessionEventFilter,
+  type SessionEventRecord,
+  withoutGuests,
+} from '../guest-session/session-event.js';
 
 /** How many pages are remembered: of each some 100 events. */
 const KEPT_PAGES = 32;
@@ -27,6 +32,8 @@ export class SharedPages {
   readonly #log: EventLogReader;
   readonly #pageSize: number;
   readonly #pages = new Map<string, Promise<LogPage>>();
+  /** For each read that is under way, the guests that were erased since it began. */
+  readonly #erasedSince = new Set<ErasedGuest[]>();
 
   constructor(log: EventLogReader, pageSize: number) {
     this.#log = log;
@@ -46,17 +53,28 @@ export class SharedPages {
     return page;
   }
 
-  /** Lets go of all of them. */
-  clear(): void {
+  /** Lets go of all of them. Those that are being read may still tell of the guests: they are mended when they come. */
+  forget(erased: readonly ErasedGuest[]): void {
     this.#pages.clear();
+    for (const guests of this.#erasedSince) guests.push(...erased);
   }
 
   async #fetch(after: number, filter: SessionEventFilter, head: number): Promise<LogPage> {
     // Up to a round number: those who begin at different places soon read the same pages.
     const limit = this.#pageSize - (after % this.#pageSize);
-    const events = await this.#log.eventsAfter(after, filter, limit);
+    const events = await this.#read(after, filter, limit);
     // A page that is not full has seen all that was committed when it was asked for.
     const last = events.at(-1)?.sequence ?? 0;
     return { events, cursor: events.length < limit ? Math.max(head, last) : last };
+  }
+
+  async #read(after: number, filter: SessionEventFilter, limit: number): Promise<readonly SessionEventRecord[]> {
+    const erased: ErasedGuest[] = [];
+    this.#erasedSince.add(erased);
+    try {
+      return withoutGuests(await this.#log.eventsAfter(after, filter, limit), erased);
+    } finally {
+      this.#erasedSince.delete(erased);
+    }
   }
 }

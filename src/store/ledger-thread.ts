@@ -1,11 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { AttemptError } from '../errors.js';
-import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
+import type { ErasedGuest, SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
 import type { ClaimedDelivery } from './delivery-queue.js';
 import { GuestVault } from './guest-vault.js';
 import type { ExecuteOptions } from './ledger.js';
 import type { CommandArguments, CommandName } from './ledger-commands.js';
-import type { ErasedGuest } from './ledger-transaction.js';
 import { LedgerWriter } from './ledger-writer.js';
 import type { MasterKeys } from './master-cipher.js';
 import { MinuteCounter } from './minute-counter.js';

@@ -1,5 +1,5 @@
 import type { Prisma } from '../generated/prisma/client.js';
-import type { SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
+import type { ErasedGuest, SessionEventRecord, WebhookEventType } from '../guest-session/session-event.js';
 import { appendAudit } from './append-audit.js';
 import { GENESIS_HASH } from './audit-chain.js';
 import { type ClaimedDelivery, enqueueDelivery } from './delivery-queue.js';
@@ -10,13 +10,6 @@ import type { SqliteConnection } from './sqlite-connection.js';
 
 /** An event that has no place in the log yet. */
 export type NewSessionEvent = Omit<SessionEventRecord, 'sequence'>;
-
-/** A guest that was forgotten. It is named in memory alone, so that what is kept there can be let go of. */
-export interface ErasedGuest {
-  readonly guestId: string;
-  /** Sequence of the last event before that: later ones are of new requests. */
-  readonly eventSequence: number;
-}
 
 /** Where the two append-only logs end. */
 export interface LedgerHeads {

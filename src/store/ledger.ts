@@ -1,7 +1,6 @@
-import type { SessionEventRecord } from '../guest-session/session-event.js';
+import type { ErasedGuest, SessionEventRecord } from '../guest-session/session-event.js';
 import type { ClaimedDelivery } from './delivery-queue.js';
 import type { CommandArguments, CommandName, CommandResult } from './ledger-commands.js';
-import type { ErasedGuest } from './ledger-transaction.js';
 
 /** What a commit has made known. */
 export interface Committed {

@@ -157,14 +157,18 @@ describe('followers', () => {
     const { stream, publish } = openLog(0);
     const told: string[] = [];
     const follower = stream.follow({ guestId: 'guest-1' });
-    follower.listen({ onCommit: ({ length }) => told.push(`${length} events`), onEnd: () => told.push('end') });
+    follower.listen({
+      onCommit: ({ length }) => told.push(`${length} events`),
+      onErased: () => undefined,
+      onEnd: () => told.push('end'),
+    });
     publish(2);
     stream.end();
     follower.end();
     publish(1);
 
     expect(told).toEqual(['2 events', 'end']);
-    follower.listen({ onCommit: () => undefined, onEnd: () => told.push('ended already') });
+    follower.listen({ onCommit: () => undefined, onErased: () => undefined, onEnd: () => told.push('ended already') });
     expect(told.at(-1)).toBe('ended already');
   });
 });

@@ -1,4 +1,4 @@
-import type { SessionEventRecord } from '../../src/guest-session/session-event.js';
+import { type SessionEventRecord, withoutGuests } from '../../src/guest-session/session-event.js';
 import type { Follower } from '../../src/lifecycle/session-event-stream.js';
 
 /** Reads a follower one event at a time, as slowly as one likes. */
@@ -8,6 +8,9 @@ export function iterate(follower: Follower): AsyncIterableIterator<SessionEventR
   let wakeUp = () => {};
   follower.listen({
     onCommit: () => wakeUp(),
+    onErased: (erased) => {
+      batch = [...withoutGuests(batch, erased)];
+    },
     onEnd: () => {
       isEnded = true;
       wakeUp();
