@@ -10,8 +10,8 @@ export default defineConfig({
     environment: 'node',
     // To load the program anew for each file takes longer than most files: none leaves anything behind in a module.
     isolate: false,
-    // Most tests wait for sockets, processes and the disk: two cores are busy with three files at once.
-    maxWorkers: 3,
+    // Most tests wait for sockets, processes and the disk: two cores are busy with four files at once.
+    maxWorkers: 4,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     globalSetup: ['test/support/build-once.ts'],

@@ -114,7 +114,7 @@ describe('a job that fails', () => {
       [append, twice, append].map((job) => books.writer.submit(job)),
     );
     expect([ok?.status, failed?.status, alsoOk?.status]).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-    expect(String((failed as PromiseRejectedResult).reason)).toContain('UNIQUE');
+    expect(String((failed as PromiseRejectedResult).reason)).toContain('append-only');
     await expectUnbroken(books, 2);
   });
 
