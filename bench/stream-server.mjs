@@ -46,7 +46,9 @@ async function attach() {
     services: { stream, events, sessions: new SessionReader(database) },
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,
-    sourceOf: () => null,
+    arrivalOf: () => ({ sourceAddress: null, origin: undefined }),
+    hold: () => () => undefined,
+    admitsOrigin: () => false,
     acceptsHost: () => true,
     log: console,
   });

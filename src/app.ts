@@ -10,8 +10,8 @@ import { longestWaitMs } from './crm/retry-schedule.js';
 import { connectCxone } from './cxone/connect.js';
 import { HttpScorer } from './fraud/http-scorer.js';
 import { SimulatedScorer } from './fraud/simulated-scorer.js';
+import { authenticateAt } from './graphql/authenticate.js';
 import { createContext, type Services } from './graphql/context.js';
-import { unauthenticated } from './graphql/error-format.js';
 import { buildGraphqlSchema } from './graphql/schema.js';
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
@@ -108,7 +108,8 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
     else log.warn('AUDIT_SIGNING_KEY is not set: the audit trail is not signed');
     const gate = new Gate({
-      keys: config.apiKeys,
+      fixed: config.apiKeys,
+      file: config.apiKeysFile,
       addressKey: vault.derive('source addresses'),
       write: (refusals) => ledger.execute('recordRefusals', refusals, { linger: true }),
       log,
@@ -243,14 +244,10 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   try {
     const engine = teardown.use(await createEngine(settings, overrides));
     const { services, log, gate } = engine;
-    const authenticate = (authorization: string | undefined, sourceAddress: string | null) => {
-      const caller = gate.admit(authorization, sourceAddress);
-      if (!caller) throw unauthenticated('Send a valid API key: "Authorization: Bearer …".');
-      return caller;
-    };
+    const authenticate = authenticateAt(gate);
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
     const acceptsHost = (host = '') =>
-      config.apiKeys.length > 0 ||
+      gate.asksForKeys ||
       (URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')));
     const schema = buildGraphqlSchema((caller, field) => gate.forbid(caller, field));
     const apollo = await startApollo(schema, log);
@@ -261,8 +258,9 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         port: config.port,
         apollo,
         createContext: ({ authorization, message, idempotencyKey }) =>
-          createContext(authenticate(authorization, gate.sourceOf(message)), services, idempotencyKey),
+          createContext(authenticate(authorization, gate.arrivalOf(message)), services, idempotencyKey),
         acceptsHost,
+        knowsOrigin: (origin) => gate.knowsOrigin(origin),
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,
         isHealthy: () => engine.isHealthy(),
@@ -277,7 +275,9 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         services,
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,
-        sourceOf: (request) => gate.sourceOf(request),
+        hold: (caller, revoke) => gate.hold(caller, revoke),
+        arrivalOf: (request) => gate.arrivalOf(request),
+        admitsOrigin: (arrival) => gate.admitsOrigin(arrival),
         acceptsHost,
         log,
       }),
@@ -285,7 +285,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     teardown.defer(() => server.stopListening());
     return {
       url: server.url,
-      asksForKeys: config.apiKeys.length > 0,
+      asksForKeys: gate.asksForKeys,
       engine,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };

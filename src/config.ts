@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { StartupError } from './errors.js';
 import type { WebhookEventType } from './guest-session/session-event.js';
+import { apiKeys, apiKeysFile, type ROLES, TAKEN, takenNames } from './key-formats.js';
 import { Secrets } from './secrets.js';
 import {
-  apiKeys,
   baseUrl,
   CRASH_POINTS,
   days,
@@ -11,7 +11,6 @@ import {
   encryptionKeys,
   hours,
   httpUrl,
-  type ROLES,
   retrySchedule,
   signingKey,
   webhookEvents,
@@ -28,6 +27,8 @@ export interface ApiKey {
   readonly role: Role;
   /** Hex SHA-256 of the key. */
   readonly sha256: string;
+  /** Of the web pages that may use it, and nobody else; left out: it is for programs. */
+  readonly origins?: readonly string[] | undefined;
   readonly expiresAt?: Date | undefined;
 }
 
@@ -91,8 +92,10 @@ export interface Config {
   readonly idempotencyTtlHours: number;
   /** For tests: where the process dies. */
   readonly crashAt: CrashPoint | null;
-  /** Empty: open to all, on a loopback address alone. */
+  /** With no file beside it, empty: open to all, on a loopback address alone. */
   readonly apiKeys: readonly ApiKey[];
+  /** More of them, which may change meanwhile: what the file has at the start. */
+  readonly apiKeysFile: { readonly path: string; readonly keys: readonly ApiKey[] } | null;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -139,6 +142,7 @@ const environment = z.object({
   IDEMPOTENCY_TTL_HOURS: hours.default(24),
   STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
   API_KEYS: apiKeys.optional(),
+  API_KEYS_FILE: apiKeysFile.optional(),
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
   AUDIT_SIGNING_KEY: signingKey.optional(),
@@ -203,7 +207,11 @@ function contradictions(given: Record<string, string | undefined>, env?: z.outpu
   if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
     problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
   }
-  if (given.HOST !== undefined && !isLoopback(given.HOST) && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '')) {
+  for (const index of takenNames(env?.API_KEYS_FILE?.keys ?? [], env?.API_KEYS ?? [])) {
+    problems.push(`API_KEYS_FILE (at keys.${index}.name): ${TAKEN}`);
+  }
+  const isOpen = given.API_KEYS_FILE === undefined && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
+  if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {
     problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
   }
   return problems;
@@ -257,6 +265,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],
+      apiKeysFile: env.API_KEYS_FILE ?? null,
       logLevel: env.LOG_LEVEL,
     },
     secrets: new Secrets({

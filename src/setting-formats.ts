@@ -2,8 +2,6 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { WEBHOOK_EVENT_TYPES, webhookEventName } from './guest-session/session-event.js';
 
-export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
-
 /** Where a test may have the process die. */
 export const CRASH_POINTS = [
   'after-reserve',
@@ -31,38 +29,6 @@ export const httpUrl = z
   );
 /** An address that paths are put behind. */
 export const baseUrl = httpUrl.refine((url) => !/[?#]/.test(url), 'must have no query and no fragment');
-
-/** `API_KEYS`: a JSON list. */
-export const apiKeys = z
-  .string()
-  .transform((text, context) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be a JSON list' });
-      return z.NEVER;
-    }
-  })
-  .pipe(
-    z.array(
-      // Strict: a misspelt `expiresAt` would be a key that never expires.
-      z.strictObject({
-        // The name is the actor in the audit trail.
-        name: z.string().regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters'),
-        role: z.enum(ROLES),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
-          .transform((hex) => hex.toLowerCase()),
-        expiresAt: z
-          .string()
-          .transform((text) => new Date(text))
-          .refine((date) => !Number.isNaN(date.getTime()), 'must be a date, such as 2030-01-01T00:00:00Z')
-          .optional(),
-      }),
-      'must be a JSON list',
-    ),
-  );
 
 const NO_KEY = 'must be 32 bytes, in base64 (openssl rand -base64 32)';
 /** 32 bytes in base64. */

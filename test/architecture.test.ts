@@ -80,11 +80,13 @@ const RULES: Readonly<Record<string, Rule>> = {
   // Nothing of ours but the wire's types, so that it cannot share our bugs.
   'sandbox/': { types: ['cxone/wire.ts'] },
   'outbound/': {},
-  'access/': { types: ['config.ts', 'guest-session/'] },
+  // The form of keys, for the file of them that is followed.
+  'access/': { types: ['config.ts', 'guest-session/'], values: ['key-formats.ts'] },
   // Goes into browsers.
   'client/': {},
   'errors.ts': {},
-  'config.ts': { types: ['guest-session/'], values: ['setting-formats.ts', 'secrets.ts'] },
+  'config.ts': { types: ['guest-session/'], values: ['key-formats.ts', 'setting-formats.ts', 'secrets.ts'] },
+  'key-formats.ts': {},
   'secrets.ts': {},
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },
   'paths.ts': {},

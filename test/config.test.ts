@@ -1,6 +1,9 @@
 import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadSettings } from '../src/config.js';
 import { StartupError } from '../src/errors.js';
 
@@ -39,6 +42,15 @@ function problemsOf(env: Record<string, string>): string[] {
 }
 
 const keys = (...list: object[]) => JSON.stringify(list);
+
+/** A file for `API_KEYS_FILE` that goes with the test. */
+function fileWith(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'keys-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'keys.json');
+  writeFileSync(path, text);
+  return path;
+}
 
 describe('the settings', () => {
   it('all have defaults, which run the sandbox on a loopback address', () => {
@@ -79,6 +91,7 @@ describe('the settings', () => {
       idempotencyTtlHours: 24,
       crashAt: null,
       apiKeys: [],
+      apiKeysFile: null,
       logLevel: 'info',
     });
     expect(secrets.cxoneClientSecret).toBe('sandbox-secret');
@@ -124,8 +137,9 @@ describe('the settings', () => {
       FRAUD_TIMEOUT_MS: '8',
       FRAUD_FAIL_MODE: 'open',
       MAX_CONCURRENT_SESSIONS: '9',
+      API_KEYS_FILE: fileWith(keys({ name: 'portal', role: 'BACKEND', sha256 })),
       API_KEYS: keys(
-        { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase() },
+        { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase(), origins: ['https://shop.example.com'] },
         { name: 'ops', role: 'OPS', sha256, expiresAt: '2030-01-01T00:00:00Z' },
       ),
       LOG_LEVEL: 'trace',
@@ -172,9 +186,10 @@ describe('the settings', () => {
       },
       maxConcurrentSessions: 9,
       apiKeys: [
-        { name: 'widget', role: 'GUEST', sha256 },
+        { name: 'widget', role: 'GUEST', sha256, origins: ['https://shop.example.com'] },
         { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
       ],
+      apiKeysFile: { path: expect.stringContaining('keys.json'), keys: [{ name: 'portal', role: 'BACKEND', sha256 }] },
       logLevel: 'trace',
     });
     expect(secrets.cxoneClientSecret).toBe('client-secret-value');
@@ -433,10 +448,52 @@ describe('the settings', () => {
     [keys({ name: 'x', role: 'OPS', sha256: 'abc' }), 'API_KEYS (at 0.sha256): must be 64 hexadecimal digits'],
     [keys({ name: 'x', role: 'OPS', sha256, expiresAt: 'soon' }), /^API_KEYS \(at 0\.expiresAt\): .*date/],
     [keys({ name: 'x', role: 'OPS', sha256, expiresAt: null }), /^API_KEYS \(at 0\.expiresAt\): .*string/],
+    [
+      keys({ name: 'x', role: 'OPS', sha256 }, { name: 'x', role: 'CRM', sha256 }),
+      /^API_KEYS \(at 1\.name\): .*another/,
+    ],
+    [keys({ name: 'x', role: 'GUEST', sha256, origins: [] }), /^API_KEYS \(at 0\.origins\): .*at least one/],
+    [keys({ name: 'x', role: 'GUEST', sha256, origins: '*' }), /^API_KEYS \(at 0\.origins\): .*array/],
   ])('refuse %s as API_KEYS, and say why', (value, problem) => {
     expect(problemsOf({ API_KEYS: value })).toEqual([
       typeof problem === 'string' ? problem : expect.stringMatching(problem),
     ]);
+  });
+
+  it.each([
+    ...[
+      '*',
+      'null',
+      'shop.example.com',
+      'https://*.example.com',
+      'https://shop.example.com/',
+      'ftp://shop.example.com',
+    ],
+    ...[
+      'https://shop.example.com:443',
+      'HTTPS://shop.example.com',
+      'https://Shop.example.com',
+      'https://a@shop.example.com',
+    ],
+  ])('refuse %j as an origin, which no browser sends', (origin) => {
+    expect(problemsOf({ API_KEYS: keys({ name: 'x', role: 'GUEST', sha256, origins: [origin] }) })).toEqual([
+      expect.stringMatching(/^API_KEYS \(at 0\.origins\.0\): must be an origin/),
+    ]);
+  });
+
+  it('refuse a file of keys that is not there, is broken, or has a name of API_KEYS, and say why', () => {
+    const portal = { name: 'portal', role: 'BACKEND', sha256 };
+    const API_KEYS_FILE = fileWith(keys({ name: 'x', role: 'OPS', sha256 }, portal));
+
+    expect(problemsOf({ API_KEYS_FILE: `${API_KEYS_FILE}.gone` })).toEqual(['API_KEYS_FILE: cannot be read (ENOENT)']);
+    expect(problemsOf({ API_KEYS_FILE: fileWith('[') })).toEqual(['API_KEYS_FILE (at keys): must be a JSON list']);
+    expect(problemsOf({ API_KEYS_FILE, API_KEYS: keys(portal) })).toEqual([
+      'API_KEYS_FILE (at keys.1.name): is the name of a key in API_KEYS',
+    ]);
+  });
+
+  it('allow an open address with a file of keys, also while that has none: then nobody has a key', () => {
+    expect(problemsOf({ HOST: '0.0.0.0', API_KEYS_FILE: fileWith('[]') })).toEqual([]);
   });
 
   it('refuse a misspelt field of an API key, which would be a key that never expires', () => {

@@ -1,8 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { ApiKey } from '../config.js';
-import { type Identity, identify } from './api-keys.js';
+import { type Identity, identify, refusalOf } from './api-keys.js';
+import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';
 import { SourceAddresses } from './source-address.js';
+
+/** How often is looked for keys that have expired. */
+const LOOK_MS = 250;
 
 /** Who was let in, and from where. */
 export interface Admitted extends Identity {
@@ -10,37 +14,108 @@ export interface Admitted extends Identity {
   readonly sourceAddress: string | null;
 }
 
-export interface GateSettings extends RefusalSettings {
-  /** Empty: everybody is let in. */
-  readonly keys: readonly ApiKey[];
+/** Where a request comes from. */
+export interface Arrival {
+  /** Pseudonymised, as it may be kept; null where it is not known. */
+  readonly sourceAddress: string | null;
+  /** Of the web page that sent it; undefined for programs. */
+  readonly origin: string | undefined;
+}
+
+/** Somebody who was let in; or nobody, and whether the key would be good from elsewhere. */
+export type Admission = { readonly caller: Admitted } | { readonly caller: null; readonly isForeign: boolean };
+
+export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'log'> {
+  readonly log: KeyRingLog;
   /** Of the hashes that stand for addresses. */
   readonly addressKey: Buffer;
 }
 
+/** Whoever stays, for as long as its key is good. */
+interface Guest {
+  readonly caller: Admitted;
+  readonly key: ApiKey;
+  readonly origin: string | undefined;
+}
+
 /** Who may come in, and who may do what: whoever is turned away is in the audit trail. */
 export class Gate implements AsyncDisposable {
-  readonly #keys: readonly ApiKey[];
+  readonly #ring: KeyRing;
   readonly #addresses: SourceAddresses;
   readonly #refusals: Refusals;
+  /** What a caller was let in by. */
+  readonly #guests = new WeakMap<object, Guest>();
+  readonly #staying = new Map<() => void, Guest>();
+  readonly #timer: NodeJS.Timeout;
 
   constructor(settings: GateSettings) {
-    this.#keys = settings.keys;
+    this.#ring = new KeyRing(settings);
+    this.#ring.onChange = () => this.#look();
     this.#addresses = new SourceAddresses(settings.addressKey);
     this.#refusals = new Refusals(settings);
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
 
-  /** Where a request comes from, as it may be kept. */
-  sourceOf(request: Pick<IncomingMessage, 'socket'>): string | null {
-    return this.#addresses.of(request);
+  /** Whether callers have to show a key. */
+  get asksForKeys(): boolean {
+    return !this.#ring.isOpen;
   }
 
-  /** Lets in whoever presents a key of ours; null for everybody else. */
-  admit(authorization: string | undefined, sourceAddress: string | null): Admitted | null {
-    const { identity, refusal: reason } = identify(this.#keys, authorization, new Date());
-    if (reason === null) return { ...identity, sourceAddress };
+  /** Where a request comes from. */
+  arrivalOf(request: Pick<IncomingMessage, 'socket' | 'headers'>): Arrival {
+    return { sourceAddress: this.#addresses.of(request), origin: request.headers.origin };
+  }
+
+  /** Lets in whoever presents a key of ours, from where that may be used. */
+  admit(authorization: string | undefined, { sourceAddress, origin }: Arrival): Admission {
+    const keys = this.#ring.isOpen ? null : this.#ring.keys;
+    const { identity, refusal } = identify(keys, { authorization, origin }, new Date());
+    if (refusal === null) {
+      const caller = { ...identity, sourceAddress };
+      const key = this.#ring.named(identity.name);
+      if (key) this.#guests.set(caller, { caller, key, origin });
+      return { caller };
+    }
     const { name, role } = identity ?? { name: 'anonymous', role: null };
-    this.#refusals.record({ actor: { name, role, sourceAddress }, reason });
-    return null;
+    this.#refusals.record({ actor: { name, role, sourceAddress }, reason: refusal.reason });
+    return { caller: null, isForeign: refusal.isForeign };
+  }
+
+  /** Whether pages of this origin may ask us at all: a key names it. */
+  knowsOrigin(origin: string): boolean {
+    return this.#ring.knowsOrigin(origin);
+  }
+
+  /** The same for a socket: what is refused there is no more than an attempt to misuse somebody's browser. */
+  admitsOrigin({ sourceAddress, origin }: Arrival): boolean {
+    if (origin !== undefined && this.#ring.knowsOrigin(origin)) return true;
+    // Not with the origin: who has no key could fill the trail with what it makes up.
+    const actor = { name: 'anonymous', role: null, sourceAddress };
+    this.#refusals.record({ actor, reason: 'a socket for a page whose origin is not one of any key' });
+    return false;
+  }
+
+  /**
+   * For callers who stay. Calls `revoke`, once, within a second of the moment that the key is not good any more.
+   * @returns to be called when the caller goes by itself
+   */
+  hold(caller: object, revoke: () => void): () => void {
+    const guest = this.#guests.get(caller);
+    if (guest) this.#staying.set(revoke, guest);
+    return () => void this.#staying.delete(revoke);
+  }
+
+  #look(): void {
+    const now = new Date();
+    for (const [revoke, { caller, key, origin }] of this.#staying) {
+      const today = this.#ring.named(key.name);
+      const isSame = today?.sha256 === key.sha256 && today.role === key.role;
+      const reason = isSame ? refusalOf(today, origin, now)?.reason : 'the key was taken back';
+      if (reason === undefined) continue;
+      this.#staying.delete(revoke);
+      this.#refusals.record({ actor: caller, reason });
+      revoke();
+    }
   }
 
   /** Hears that somebody who was let in wanted what its role may not. @param field such as `Query.audits` */
@@ -50,6 +125,8 @@ export class Gate implements AsyncDisposable {
 
   /** To be called when nobody comes any more. */
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.#ring[Symbol.dispose]();
     await this.#refusals[Symbol.asyncDispose]();
   }
 }

@@ -19,9 +19,9 @@ export const unauthenticated = (message: string): GraphQLError =>
     extensions: { code: 'UNAUTHENTICATED', http: { status: 401, headers: new Map([['www-authenticate', 'Bearer']]) } },
   });
 
-/** The caller may not do that. */
-export const forbidden = (message: string): GraphQLError =>
-  new GraphQLError(message, { extensions: { code: 'FORBIDDEN' } });
+/** The caller may not do that. @param status of the whole answer, where it is not about one field alone */
+export const forbidden = (message: string, status?: 403): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'FORBIDDEN', ...(status && { http: { status } }) } });
 
 interface Log {
   error(fields: object, message: string): void;

@@ -1,6 +1,8 @@
 import { createSourceEventStream, type ExecutionResult, GraphQLError, type GraphQLSchema } from 'graphql';
 import { CloseCode, makeServer, type Server as ProtocolServer } from 'graphql-ws';
+import type { Arrival } from '../access/gate.js';
 import type { Follower } from '../lifecycle/session-event-stream.js';
+import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import type { FanOut } from './fan-out.js';
 import { ProgressMarks } from './progress-marks.js';
@@ -21,7 +23,9 @@ export interface ProtocolOptions {
   /** What the public sees of an error. */
   readonly format: FormatError;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
-  authenticate(authorization: string | undefined, sourceAddress: string | null): KnownCaller;
+  readonly authenticate: Authenticate;
+  /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
+  hold(caller: object, revoke: () => void): () => void;
 }
 
 interface ConnectionParams extends Record<string, unknown> {
@@ -32,10 +36,11 @@ interface ConnectionParams extends Record<string, unknown> {
 /** What there is to a socket beside the protocol. */
 export interface SocketExtra {
   readonly socket: SubscriptionSocket;
-  /** Where it comes from, pseudonymised; null where that is not known. */
-  readonly sourceAddress: string | null;
+  readonly arrival: Arrival;
   close(code: number, reason: string): void;
   caller?: KnownCaller;
+  /** To be called when it is closed. */
+  release?: () => void;
   marks?: ProgressMarks;
 }
 
@@ -57,6 +62,7 @@ export function makeProtocol({
   fanOut,
   format,
   authenticate,
+  hold,
 }: ProtocolOptions): ProtocolServer<SocketExtra> {
   const documents = new SubscriptionDocuments(schema);
   return makeServer<ConnectionParams, SocketExtra>({
@@ -66,12 +72,14 @@ export function makeProtocol({
       const { connectionParams, extra } = context;
       const { authorization, Authorization } = connectionParams ?? {};
       const given = authorization ?? Authorization;
+      const forbid = () => extra.close(CloseCode.Forbidden, 'Forbidden');
       try {
-        extra.caller = authenticate(typeof given === 'string' ? given : undefined, extra.sourceAddress);
+        extra.caller = authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
       } catch {
-        extra.close(CloseCode.Forbidden, 'Forbidden');
+        forbid();
         return false;
       }
+      extra.release = hold(extra.caller, forbid);
       const marks = new ProgressMarks(extra.socket, () => Object.keys(context.subscriptions).length);
       extra.marks = marks;
       extra.socket.onKeepAlive = () => marks.tell();

@@ -3,7 +3,9 @@ import type { Duplex } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
 import { CloseCode, handleProtocols, type Server as ProtocolServer } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { KnownCaller, Services } from './context.js';
+import type { Arrival } from '../access/gate.js';
+import type { Authenticate } from './authenticate.js';
+import type { Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
 import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
@@ -20,9 +22,13 @@ export interface SubscriptionServerOptions {
   /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
-  authenticate(authorization: string | undefined, sourceAddress: string | null): KnownCaller;
-  /** Where a request comes from, pseudonymised; null where that is not known. */
-  sourceOf(request: IncomingMessage): string | null;
+  readonly authenticate: Authenticate;
+  /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
+  hold(caller: object, revoke: () => void): () => void;
+  /** Where a request comes from. */
+  arrivalOf(request: IncomingMessage): Arrival;
+  /** Whether pages of another origin may open sockets. */
+  admitsOrigin(arrival: Arrival): boolean;
   /** Whether requests to this `Host` are ours to answer. */
   acceptsHost(host: string | undefined): boolean;
   readonly log: { error(fields: object, message: string): void };
@@ -32,7 +38,7 @@ export interface SubscriptionServerOptions {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const { path, schema, services, authenticate, log, maxBufferedEvents } = options;
+  const { path, schema, services, authenticate, hold, log, maxBufferedEvents } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_FRAME_BYTES,
@@ -42,17 +48,17 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
 
-  const protocol = makeProtocol({ schema, services, authenticate, fanOut, format });
+  const protocol = makeProtocol({ schema, services, authenticate, hold, fanOut, format });
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const arrival = options.arrivalOf(request);
     if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
     else if (!options.acceptsHost(request.headers.host)) refuse(socket, '421 Misdirected Request');
-    else if (!isSameOrigin(request)) refuse(socket, '403 Forbidden');
+    else if (!isSameOrigin(request) && !options.admitsOrigin(arrival)) refuse(socket, '403 Forbidden');
     else {
-      const sourceAddress = options.sourceOf(request);
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
-        serve(webSocket, { socket: subscriptionSocket, sourceAddress }, protocol, log);
+        serve(webSocket, { socket: subscriptionSocket, arrival }, protocol, log);
       });
     }
   };
@@ -81,12 +87,13 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
  */
 function serve(
   webSocket: WebSocket,
-  extra: Pick<SocketExtra, 'socket' | 'sourceAddress'>,
+  extra: Pick<SocketExtra, 'socket' | 'arrival'>,
   protocol: ProtocolServer<SocketExtra>,
   log: SubscriptionServerOptions['log'],
 ): void {
   const close = (code: number, reason: string) => webSocket.close(code, reason);
   const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
+  const socketExtra: SocketExtra = { ...extra, close };
   const closed = protocol.opened(
     {
       protocol: webSocket.protocol,
@@ -101,10 +108,11 @@ function serve(
         });
       },
     },
-    { ...extra, close },
+    socketExtra,
   );
   webSocket.on('error', () => undefined); // of the client's making; the close follows
   webSocket.once('close', (code, reason) => {
+    socketExtra.release?.();
     closed(code, String(reason)).catch(onBug);
   });
 }

@@ -5,6 +5,7 @@ import { fastifyApolloHandler } from '@as-integrations/fastify';
 import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
 import { StartupError } from '../errors.js';
 import { registerAuditKey } from './audit-key.js';
+import { registerCors } from './cors.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 
@@ -25,6 +26,8 @@ export interface HttpServerOptions<Context extends object> {
   readonly log: { error(fields: object, message: string): void };
   /** Whether requests to this `Host` are ours to answer. */
   acceptsHost(host: string | undefined): boolean;
+  /** Whether pages of another origin may ask. */
+  knowsOrigin(origin: string): boolean;
   /** False once requests should go elsewhere. */
   isHealthy(): boolean;
 }
@@ -81,6 +84,7 @@ export async function startHttpServer<Context extends object>(
     if (acceptsHost(request.headers.host)) done();
     else void reply.code(421).send({ error: 'This server does not answer to that host name.' });
   });
+  registerCors(app, GRAPHQL_PATH, options.knowsOrigin);
   // Who goes on using a connection that is swept as soon as it is idle would lose a request now and then.
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (closed) reply.header('connection', 'close');

@@ -47,8 +47,10 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
     keepAliveMs,
-    authenticate: (role = 'OPS', sourceAddress) => ({ name: role, role: role as Role, sourceAddress }),
-    sourceOf: () => null,
+    authenticate: (role = 'OPS') => ({ name: role, role: role as Role, sourceAddress: null }),
+    arrivalOf: () => ({ sourceAddress: null, origin: undefined }),
+    hold: () => () => undefined,
+    admitsOrigin: () => false,
     acceptsHost: () => true,
     log: { error: (fields) => logged.push(String((fields as { err: unknown }).err)) },
   });

@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
+
+/** As a browser writes it into `Origin`: compared as text, so that nothing has to be guessed. */
+const origin = z
+  .string()
+  .refine(
+    (text) => /^https?:\/\/[\w.:[\]-]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text,
+    'must be an origin as browsers send it, such as https://shop.example.com: no path, no usual port, no wildcard',
+  );
+
+// Strict: a misspelt `expiresAt` would be a key that never expires.
+const apiKey = z.strictObject({
+  // The name is the actor in the audit trail.
+  name: z.string().regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters'),
+  role: z.enum(ROLES),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
+    .transform((hex) => hex.toLowerCase()),
+  // Empty could be taken for "from everywhere" as well as for "from nowhere".
+  origins: z.array(origin).min(1, 'must name at least one origin').max(100).optional(),
+  expiresAt: z
+    .string()
+    .transform((text) => new Date(text))
+    .refine((date) => !Number.isNaN(date.getTime()), 'must be a date, such as 2030-01-01T00:00:00Z')
+    .optional(),
+});
+
+/** `API_KEYS`, and what is in the file of `API_KEYS_FILE`: a JSON list. */
+export const apiKeys = z
+  .string()
+  .transform((text, context) => {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be a JSON list' });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.array(apiKey, 'must be a JSON list'))
+  .superRefine((keys, context) => {
+    for (const [index, { name }] of keys.entries()) {
+      if (keys.findIndex((key) => key.name === name) === index) continue;
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of another key' });
+    }
+  });
+
+/** `API_KEYS_FILE`: where it is, and the keys that it has at the start. */
+export const apiKeysFile = z
+  .string()
+  .transform((path, context) => {
+    try {
+      return { path, keys: readFileSync(path, 'utf8') };
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: unreadable(error) });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.object({ path: z.string(), keys: apiKeys }));
+
+/** Keys, as many as came; or all that is wrong with them, without what was given. */
+type CheckedKeys =
+  | { readonly keys: z.output<typeof apiKeys>; readonly problems: readonly [] }
+  | { readonly keys: null; readonly problems: readonly string[] };
+
+/** Checks a list of keys as a whole. @param others keys that are there besides: a name is one key's alone */
+export function checkKeys(text: string, others: readonly { readonly name: string }[]): CheckedKeys {
+  const { data, error } = apiKeys.safeParse(text);
+  const problems = error
+    ? error.issues.map(({ path, message }) => (path.length > 0 ? `at ${path.join('.')}: ${message}` : message))
+    : takenNames(data, others).map((index) => `at ${index}.name: ${TAKEN}`);
+  return data && problems.length === 0 ? { keys: data, problems: [] } : { keys: null, problems };
+}
+
+/** What a name is that {@link takenNames} finds. */
+export const TAKEN = 'is the name of a key in API_KEYS';
+
+/** Which of these have a name that one of the others has. */
+export const takenNames = (
+  keys: readonly { readonly name: string }[],
+  others: readonly { readonly name: string }[],
+): number[] => keys.flatMap(({ name }, index) => (others.some((other) => other.name === name) ? [index] : []));
+
+/** Why a file cannot be read. */
+export const unreadable = (error: unknown): string =>
+  `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;
