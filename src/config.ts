@@ -214,6 +214,11 @@ function contradictions(given: Record<string, string | undefined>, env?: z.outpu
   if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {
     problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
   }
+  if (given.NODE_ENV === 'production' && isOpen) {
+    problems.push(
+      'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production: without keys everything is open',
+    );
+  }
   return problems;
 }
 

@@ -15,6 +15,11 @@ export function startMessage({ url, asksForKeys, engine }: App): string {
       ? `  CXone                     the embedded sandbox, ${cxone.url} (set CXONE_BASE_URL for a tenant)`
       : '  CXone                     the tenant of CXONE_BASE_URL',
   ];
+  if (!asksForKeys) {
+    lines.push(
+      '  API keys                  none: open to all on this machine, and to no other (set API_KEYS or API_KEYS_FILE)',
+    );
+  }
   if (crm) lines.push(`  CRM                       the embedded receiver, ${crm.url}`);
   lines.push(
     '',

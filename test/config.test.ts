@@ -428,13 +428,14 @@ describe('the settings', () => {
 
   it('let tests say where the process dies, and nobody in production', () => {
     const points = ['after-reserve', 'before-post', 'after-post', 'before-close', 'after-close'];
+    const production = { NODE_ENV: 'production', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) };
     for (const point of [...points, 'before-webhook', 'after-webhook']) {
       expect(loadSettings({ CRASH_AT: point, NODE_ENV: 'test' }).config.crashAt).toBe(point);
-      expect(problemsOf({ CRASH_AT: point, NODE_ENV: 'production' })).toEqual([
+      expect(problemsOf({ CRASH_AT: point, ...production })).toEqual([
         'CRASH_AT: is for tests and is refused when NODE_ENV is production',
       ]);
     }
-    expect(problemsOf({ CRASH_AT: '', NODE_ENV: 'production' })).toEqual([]);
+    expect(problemsOf({ CRASH_AT: '', ...production })).toEqual([]);
   });
 
   it.each([
@@ -508,6 +509,20 @@ describe('the settings', () => {
     }
     expect(problemsOf({ HOST: 'localhost', API_KEYS: value })).toEqual([]);
   });
+
+  it.each(['', '[]'])(
+    'refuse production, also on a loopback address, while API_KEYS is %j and there is no file of them',
+    (value) => {
+      const production = { NODE_ENV: 'production', API_KEYS: value };
+
+      expect(problemsOf(production)).toEqual([
+        expect.stringMatching(/^API_KEYS: or API_KEYS_FILE is required .*production/),
+      ]);
+      expect(problemsOf({ ...production, API_KEYS_FILE: fileWith('[]') })).toEqual([]);
+      expect(problemsOf({ ...production, API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) })).toEqual([]);
+      expect(problemsOf({ ...production, NODE_ENV: 'development' })).toEqual([]);
+    },
+  );
 
   it('allow an open address with keys', () => {
     expect(problemsOf({ HOST: '0.0.0.0', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) })).toEqual([]);

@@ -369,7 +369,8 @@ describe('a POST that was on the wire when the server died', { timeout: TIMEOUT_
 it('a crash point is refused in production', async () => {
   const site = await Site.prepare();
 
-  const server = site.spawn({ CRASH_AT: 'after-post', NODE_ENV: 'production' });
+  const API_KEYS = JSON.stringify([{ name: 'ops', role: 'OPS', sha256: '0'.repeat(64) }]);
+  const server = site.spawn({ CRASH_AT: 'after-post', NODE_ENV: 'production', API_KEYS });
 
   expect(await server.exited).toEqual([1, null]);
   expect(server.err).toBe(

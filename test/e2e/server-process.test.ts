@@ -161,6 +161,26 @@ describe('the server as a process', () => {
   });
 });
 
+describe('a server without keys', () => {
+  it('says that it is open, to this machine alone', async () => {
+    const server = start({ DATABASE_URL: fileIn(newDirectory()) });
+    await server.ready();
+
+    expect(server.out).toMatch(/API keys +none: open to all on this machine, and to no other/);
+  });
+
+  it('does not start in production', async () => {
+    const directory = newDirectory();
+    const server = start({ DATABASE_URL: fileIn(directory), NODE_ENV: 'production' });
+
+    expect(await server.exited).toEqual([1, null]);
+    expect(server.err).toMatch(
+      /^The settings are not valid:\n {2}- API_KEYS: or API_KEYS_FILE is required .*production/,
+    );
+    expect(() => readFileSync(join(directory, 'sessions.db'))).toThrow('ENOENT');
+  });
+});
+
 describe('a server that cannot start', () => {
   it('says all that is wrong with its settings, and ends with 1 before it has done anything', async () => {
     const directory = newDirectory();
