@@ -1,28 +1,16 @@
 import { createHash } from 'node:crypto';
-import { execute, parse, subscribe, validate } from 'graphql';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createContext, type Services } from '../../src/graphql/context.js';
+import { createClient } from 'graphql-ws';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import type { Role } from '../../src/config.js';
 import { buildGraphqlSchema } from '../../src/graphql/schema.js';
+import { ROLES } from '../../src/key-formats.js';
 import { API_KEYS, bearer, type Server, startServer } from '../http/server.js';
 import { inputFor, OPEN } from '../support/network.js';
 import { rootFields } from './operations.js';
+import { RULES } from './role-rules.js';
 
-const schema = buildGraphqlSchema();
-const fields = rootFields(schema);
-
-describe('a caller without any rights', () => {
-  const nobody = createContext({ name: 'nobody', role: 'NOBODY' as never, sourceAddress: null }, {} as Services);
-
-  it.each(fields)('may not use $kind $name: what has no rule is refused', async ({ kind, document: text }) => {
-    const document = parse(text);
-    expect(validate(schema, document)).toEqual([]);
-
-    const run = kind === 'subscription' ? subscribe : execute;
-    const result = await run({ schema, document, contextValue: nobody });
-
-    expect(result).toMatchObject({ errors: [{ extensions: { code: 'FORBIDDEN' } }] });
-  });
-});
+const fields = rootFields(buildGraphqlSchema());
 
 describe('an API key', () => {
   let server: Server;
@@ -50,28 +38,45 @@ describe('an API key', () => {
     },
   );
 
-  it.each([
-    ['createGuestSession', ['GUEST', 'BACKEND', 'OPS']],
-    ['endGuestSession', ['GUEST', 'BACKEND', 'OPS']],
-    ['session', ['BACKEND', 'CRM', 'OPS']],
-    ['sessions', ['BACKEND', 'CRM', 'OPS']],
-    ['events', ['CRM', 'OPS']],
-    ['webhookDeliveries', ['CRM', 'OPS']],
-    ['webhookEndpoint', ['CRM', 'OPS']],
-    ['replayWebhookDelivery', ['OPS']],
-    ['replayWebhookDeliveries', ['OPS']],
-    ['resumeWebhookEndpoint', ['OPS']],
-    ['audits', ['OPS']],
-    ['metrics', ['OPS']],
-    ['verifyAuditTrail', ['OPS']],
-  ] as const)('gets to %s with the roles %j and no other', async (name, allowed) => {
-    const { document } = fields.find((field) => field.name === name)!;
-    const roles = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
-    const answers = await Promise.all(roles.map((role) => server.graphql(document, undefined, bearer(role))));
+  it.each(overHttp.map(({ name, document }) => [name, RULES[name]!, document] as const))(
+    'gets to %s with the roles %j and no other',
+    async (_name, allowed, document) => {
+      const answers = await Promise.all(ROLES.map((role) => server.graphql(document, undefined, bearer(role))));
 
-    const isForbidden = ({ errors }: (typeof answers)[number]) =>
-      errors?.some(({ extensions }) => extensions.code === 'FORBIDDEN') ?? false;
-    expect(roles.filter((_role, index) => !isForbidden(answers[index]!))).toEqual(allowed);
+      const isForbidden = ({ errors }: (typeof answers)[number]) =>
+        errors?.some(({ extensions }) => extensions.code === 'FORBIDDEN') ?? false;
+      expect(ROLES.filter((_role, index) => !isForbidden(answers[index]!))).toEqual(allowed);
+    },
+  );
+
+  it('gets to sessionEvents over a socket with the roles that the table has, and no other', async () => {
+    await server.graphql(OPEN, { input: inputFor() }, bearer('BACKEND'));
+    const { data } = await server.graphql('{ events(first: 1) { nodes { cursor } } }', undefined, bearer('OPS'));
+    const variables = { after: data.events.nodes[0].cursor };
+    const query = 'subscription ($after: String) { sessionEvents(after: $after) { type } }';
+    const url = `${server.url.replace('http', 'ws')}/graphql`;
+    const first = (role: Role) =>
+      new Promise<'an event' | 'FORBIDDEN'>((resolve, reject) => {
+        const client = createClient({
+          url,
+          webSocketImpl: WebSocket,
+          retryAttempts: 0,
+          connectionParams: bearer(role),
+        });
+        onTestFinished(async () => void (await client.dispose()));
+        client.subscribe(
+          { query, variables },
+          {
+            next: () => resolve('an event'),
+            error: (errors) => resolve((errors as { extensions: { code: 'FORBIDDEN' } }[])[0]!.extensions.code),
+            complete: () => reject(new Error('it ended without an event')),
+          },
+        );
+      });
+
+    const answers = await Promise.all(ROLES.map(first));
+    const expected = ROLES.map((role) => (RULES.sessionEvents?.includes(role) ? 'an event' : 'FORBIDDEN'));
+    expect(answers).toEqual(expected);
   });
 
   it('of a GUEST opens a session, under the name of the key', async () => {
