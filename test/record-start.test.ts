@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PACKAGE } from '../src/paths.js';
@@ -82,6 +82,20 @@ describe('the start of a server', () => {
     expect(JSON.parse(logged.configuration).fraud.serviceUrl).toBe('https://fraud.test/?…');
     expect(logged.configuration).not.toContain(sha256('a-key'));
     expect(logged.configuration).not.toContain('t0p');
+  });
+
+  it('tells also of the keys in the file that it begins with', async () => {
+    const directory = temporaryDirectory();
+    const API_KEYS_FILE = join(directory, 'keys.json');
+    const key = { name: 'widget', role: 'GUEST', origins: ['https://shop.example.com'] };
+    writeFileSync(API_KEYS_FILE, JSON.stringify([{ ...key, sha256: sha256('a-key') }]));
+    const API_KEYS = JSON.stringify([{ name: 'console', role: 'OPS', sha256: sha256('another') }]);
+    const env = { API_KEYS, API_KEYS_FILE };
+    const { logged } = await start(`file:${join(directory, 'test.db')}`, env, 'another');
+
+    const { apiKeys, apiKeysFile } = JSON.parse(logged.configuration);
+    expect([apiKeys, apiKeysFile]).toEqual([[{ name: 'console', role: 'OPS' }, key], API_KEYS_FILE]);
+    expect(logged.configuration).not.toContain(sha256('a-key'));
   });
 
   it('comes before all that the server does', async () => {

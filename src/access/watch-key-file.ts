@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { unreadable } from '../key-formats.js';
 
 /** Whoever replaces a file writes it in several steps: they are one change. */
@@ -37,11 +37,14 @@ export function watchKeyFile(path: string, hear: (state: FileState) => void, pol
     reading = reading.then(look);
   };
   const settle = () => {
-    clearTimeout(settling);
-    settling = setTimeout(lookInTurn, SETTLE_MS);
+    // Not begun anew by each event: where much is written, it would never end.
+    settling ??= setTimeout(() => {
+      settling = undefined;
+      lookInTurn();
+    }, SETTLE_MS);
   };
 
-  const watcher = watchDirectory(dirname(path), settle);
+  const watcher = watchDirectory(path, settle);
   const poll = setInterval(lookInTurn, pollMs);
   lookInTurn(); // it may have changed since it was read for the start
   return {
@@ -55,9 +58,11 @@ export function watchKeyFile(path: string, hear: (state: FileState) => void, pol
 }
 
 /** Null where nothing can be watched: looking now and then is enough. */
-function watchDirectory(directory: string, hear: () => void): FSWatcher | null {
+function watchDirectory(path: string, hear: () => void): FSWatcher | null {
+  // Kubernetes puts another link `..data` in place. A database may be beside the file: of that nobody need hear.
+  const concerns = (name: string | null) => name === null || name === basename(path) || name.startsWith('..');
   try {
-    return watch(directory, hear).on('error', () => undefined);
+    return watch(dirname(path), (_event, name) => concerns(name) && hear()).on('error', () => undefined);
   } catch {
     return null;
   }

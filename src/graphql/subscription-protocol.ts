@@ -37,6 +37,7 @@ interface ConnectionParams extends Record<string, unknown> {
 export interface SocketExtra {
   readonly socket: SubscriptionSocket;
   readonly arrival: Arrival;
+  /** Sends the client away. */
   close(code: number, reason: string): void;
   caller?: KnownCaller;
   /** To be called when it is closed. */

@@ -12,7 +12,7 @@ import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
 const MAX_FRAME_BYTES = 100_000;
-/** How long the shutdown waits for clients to answer the close; one that stands still never does. */
+/** How long clients have to answer the close, at the shutdown or when they are sent away; one that stands still never does. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface SubscriptionServerOptions {
@@ -93,7 +93,14 @@ function serve(
 ): void {
   const close = (code: number, reason: string) => webSocket.close(code, reason);
   const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
-  const socketExtra: SocketExtra = { ...extra, close };
+  const socketExtra: SocketExtra = {
+    ...extra,
+    close: (code, reason) => {
+      close(code, reason);
+      // Who may not be here need not agree to it.
+      setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
+    },
+  };
   const closed = protocol.opened(
     {
       protocol: webSocket.protocol,

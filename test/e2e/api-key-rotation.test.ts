@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
 import { eventually } from '../support/eventually.js';
 import { openWithKey } from '../support/key-socket.js';
 import { startNetwork } from '../support/network.js';
@@ -85,6 +87,24 @@ describe('a change of the file of keys, without a restart', () => {
     write(entry('a', 'OPS'), other, entry('c', 'CRM', year(2091)), entry('d', 'CRM', from('b')));
     expect(await Promise.all([a!, b!, d].map((socket) => socket.closes(A_SECOND_MS)))).toEqual([4403, 4403, 4403]);
     expect(c!.code).toBeNull();
+  });
+
+  it('is felt also by a socket that stands still and answers nothing', async () => {
+    const { app, write } = await start(entry('crm', 'CRM'));
+    const raw = new WebSocket(`${app.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+    onTestFinished(() => raw.terminate());
+    await once(raw, 'open');
+    raw.send(JSON.stringify({ type: 'connection_init', payload: { authorization: 'Bearer crm' } }));
+    await once(raw, 'message');
+    raw.send(
+      JSON.stringify({ type: 'subscribe', id: '1', payload: { query: 'subscription { sessionEvents { type } }' } }),
+    );
+    const { stream } = app.engine.services;
+    await eventually(() => stream.followerCount === 1);
+    raw.pause();
+
+    write();
+    await eventually(() => stream.followerCount === 0);
   });
 
   it('that is broken changes nothing, for nobody, and is logged', async () => {

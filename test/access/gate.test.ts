@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Admitted, Gate } from '../../src/access/gate.js';
+import type { CountedRefusal } from '../../src/access/refusals.js';
+import type { ApiKey } from '../../src/config.js';
+import { eventually } from '../support/eventually.js';
+
+const keyOf = (name: string, rest: Partial<ApiKey> = {}): ApiKey => ({
+  name,
+  role: 'CRM',
+  sha256: createHash('sha256').update(name).digest('hex'),
+  ...rest,
+});
+const SOURCE = '203.0.113.0/24#000000000001';
+
+/** A gate, and what it writes down. */
+function start(...fixed: ApiKey[]) {
+  const written: CountedRefusal[] = [];
+  const gate = new Gate({
+    fixed,
+    file: null,
+    addressKey: Buffer.alloc(32),
+    write: async (refusals) => void written.push(...refusals),
+    log: { info: () => undefined, error: () => undefined },
+  });
+  onTestFinished(() => gate[Symbol.asyncDispose]());
+  const admit = (key: string, origin?: string) => gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, origin });
+  const admitted = (key: string): Admitted => {
+    const { caller } = admit(key);
+    if (!caller) throw new Error(`${key} was not let in`);
+    return caller;
+  };
+  return { gate, written, admit, admitted };
+}
+
+const inMs = (ms: number) => ({ expiresAt: new Date(Date.now() + ms) });
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('whoever stays', () => {
+  it('is sent away once when its key expires, which is written down with its name; nobody else is', async () => {
+    const { gate, written, admitted } = start(keyOf('brief', inMs(300)), keyOf('long', inMs(60_000)), keyOf('ever'));
+    const away: string[] = [];
+    for (const name of ['brief', 'brief', 'long', 'ever']) gate.hold(admitted(name), () => away.push(name));
+    await eventually(() => away.length > 0);
+    await pause(600); // twice as long as it takes to look again: it is not to happen
+
+    expect(away).toEqual(['brief', 'brief']);
+    const actor = { name: 'brief', role: 'CRM', sourceAddress: SOURCE };
+    expect(written).toEqual([{ actor, reason: 'the key is expired', attempts: 1 }]); // the second is counted
+  });
+
+  it('is not sent away when it has gone by itself', async () => {
+    const { gate, admitted } = start(keyOf('brief', inMs(200)));
+    const away: string[] = [];
+    gate.hold(admitted('brief'), () => away.push('gone'))();
+    gate.hold(admitted('brief'), () => away.push('still there'));
+    await eventually(() => away.length > 0);
+
+    expect(away).toEqual(['still there']);
+  });
+
+  it('may stay where there are no keys', async () => {
+    const { gate, admitted, written } = start();
+    const away: string[] = [];
+    const release = gate.hold(admitted('anything'), () => away.push('local'));
+    await pause(300); // nothing to wait for: it is not to happen
+    release();
+
+    expect([gate.asksForKeys, away, written]).toEqual([false, [], []]);
+  });
+});
+
+describe('whoever is turned away', () => {
+  it('is told apart: who has no key that is good, and who has one of other pages', () => {
+    const { admit } = start(keyOf('widget', { origins: ['https://shop.example.com'] }), keyOf('old', inMs(-1)));
+
+    expect(admit('nonsense')).toEqual({ caller: null, isForeign: false });
+    expect(admit('old')).toEqual({ caller: null, isForeign: false });
+    expect(admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: true });
+    expect(admit('widget', 'https://shop.example.com').caller?.name).toBe('widget');
+  });
+
+  it('with a key that has expired is not told whether its page was right', () => {
+    const { admit, written } = start(keyOf('widget', { origins: ['https://shop.example.com'], ...inMs(-1) }));
+
+    expect(admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: false });
+    expect(written.map(({ reason }) => reason)).toEqual(['the key is expired']);
+  });
+});
