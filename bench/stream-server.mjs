@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { loadSettings } from '../dist/config.js';
 import { attachSubscriptions } from '../dist/graphql/subscriptions.js';
 import { SessionEventStream } from '../dist/lifecycle/session-event-stream.js';
 import { EventReader } from '../dist/store/event-reader.js';
@@ -43,6 +44,7 @@ async function attach() {
   attachSubscriptions(http, {
     path: '/graphql',
     schema: buildGraphqlSchema(),
+    limits: loadSettings({}).config.limits,
     services: { stream, events, sessions: new SessionReader(database) },
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,

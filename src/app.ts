@@ -250,8 +250,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       gate.asksForKeys ||
       (URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')));
     const schema = buildGraphqlSchema((caller, field) => gate.forbid(caller, field));
-    const apollo = await startApollo(schema, log);
-    teardown.defer(() => apollo.stop());
+    const apollo = teardown.use(await startApollo(schema, config.limits, log));
     const server = teardown.use(
       await startHttpServer({
         host: config.host,
@@ -272,6 +271,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
       attachSubscriptions(server.app.server, {
         path: GRAPHQL_PATH,
         schema,
+        limits: config.limits,
         services,
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,

@@ -11,6 +11,8 @@ import {
   encryptionKeys,
   hours,
   httpUrl,
+  type RequestLimits,
+  requestLimits,
   retrySchedule,
   signingKey,
   webhookEvents,
@@ -82,6 +84,8 @@ export interface Config {
   readonly eventRetentionDays: number;
   /** How long sessions that are over are kept, and webhooks that are concluded. */
   readonly retentionDays: number;
+  /** What one GraphQL request may ask for. */
+  readonly limits: RequestLimits;
   readonly stream: {
     /** How many new events may wait for a subscriber whose socket takes nothing. */
     readonly maxBufferedEvents: number;
@@ -140,6 +144,12 @@ const environment = z.object({
   EVENT_RETENTION_DAYS: days.default(30),
   RETENTION_DAYS: days.default(395),
   IDEMPOTENCY_TTL_HOURS: hours.default(24),
+  MAX_QUERY_TOKENS: whole(1, 100_000).default(1000),
+  MAX_QUERY_OPERATIONS: whole(1, 100).default(1),
+  MAX_QUERY_DEPTH: whole(1, 100).default(10),
+  MAX_QUERY_ALIASES: whole(0, 1000).default(15),
+  MAX_QUERY_DIRECTIVES: whole(0, 1000).default(8),
+  MAX_QUERY_COST: whole(1, 1_000_000).default(5000),
   STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
   API_KEYS: apiKeys.optional(),
   API_KEYS_FILE: apiKeysFile.optional(),
@@ -265,6 +275,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       createDeadlineMs: env.CREATE_DEADLINE_MS,
       eventRetentionDays: env.EVENT_RETENTION_DAYS,
       retentionDays: env.RETENTION_DAYS,
+      limits: requestLimits(env),
       stream: { maxBufferedEvents: env.STREAM_MAX_BUFFERED },
       auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,

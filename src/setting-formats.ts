@@ -20,6 +20,29 @@ export const whole = (least: number, most: number) =>
     .int('must be a whole number')
     .min(least, `must be at least ${least}`)
     .max(most, `must be at most ${most}`);
+
+/** What one GraphQL request may ask for; README says how each is counted. */
+export interface RequestLimits {
+  readonly tokens: number;
+  readonly operations: number;
+  readonly depth: number;
+  readonly aliases: number;
+  readonly directives: number;
+  readonly cost: number;
+}
+
+/** The settings `MAX_QUERY_…` as what they limit. */
+export const requestLimits = (
+  env: { readonly [Limit in keyof RequestLimits as `MAX_QUERY_${Uppercase<Limit>}`]: number },
+): RequestLimits => ({
+  tokens: env.MAX_QUERY_TOKENS,
+  operations: env.MAX_QUERY_OPERATIONS,
+  depth: env.MAX_QUERY_DEPTH,
+  aliases: env.MAX_QUERY_ALIASES,
+  directives: env.MAX_QUERY_DIRECTIVES,
+  cost: env.MAX_QUERY_COST,
+});
+
 /** An address that can be called. */
 export const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })

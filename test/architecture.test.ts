@@ -62,7 +62,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ['guest-session/session-event.ts', 'outbound/retry-after.ts'],
   },
   'graphql/': {
-    types: ['guest-session/', 'store/', 'lifecycle/', 'crm/'],
+    types: ['guest-session/', 'store/', 'lifecycle/', 'crm/', 'config.ts'],
     values: [
       'access/',
       // The enums of the API are the constants of the parts that they come from.

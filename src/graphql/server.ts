@@ -8,42 +8,51 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { GraphqlContext } from './context.js';
-import { formatError } from './error-format.js';
-import { EXTRA_RULES } from './limit-depth.js';
+import { badUserInput, formatError } from './error-format.js';
+import { limitDocument } from './limit-document.js';
+import { maySeeSchema, refuseRequest, withoutSuggestion } from './refuse-request.js';
+import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
 
-/** More than any sensible document has, and little enough to be parsed in no time. */
-export const MAX_TOKENS = 1_000;
-
-/** Apollo would run one as if it were a query, and its field would find no event. */
-const refuseSubscriptions: ApolloServerPlugin = {
+/** What depends on who asks, and so is not among the rules of validation: Apollo keeps what those have found. */
+const guard = (schema: GraphQLSchema, limits: RequestLimits): ApolloServerPlugin<GraphqlContext> => ({
   requestDidStart: async () => ({
-    didResolveOperation: async ({ operation }) => {
-      if (operation?.operation !== 'subscription') return; // none: Apollo tells
-      throw new GraphQLError('Subscriptions go over a WebSocket (graphql-transport-ws) on this path.', {
-        extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } },
-      });
+    didResolveOperation: async ({ document, operation, request: { variables }, contextValue: { caller } }) => {
+      if (!operation) return; // Apollo tells
+      const refusal =
+        // Apollo would run one as if it were a query, and its field would find no event.
+        operation.operation === 'subscription'
+          ? badUserInput('Subscriptions go over a WebSocket (graphql-transport-ws) on this path.')
+          : refuseRequest({ schema, document, operation, variables }, caller, limits);
+      if (!refusal) return;
+      const { message, nodes, extensions } = refusal;
+      throw new GraphQLError(message, { nodes, extensions: { ...extensions, http: { status: 400 } } });
+    },
+    didEncounterErrors: async ({ errors, contextValue: { caller } }) => {
+      if (!maySeeSchema(caller)) errors.forEach(withoutSuggestion);
     },
   }),
-};
+});
 
-/** Apollo Server, started; HTTP is put in front of it elsewhere. */
+/** Apollo Server, started; HTTP is put in front of it elsewhere. Disposing of it stops it. */
 export async function startApollo(
   schema: GraphQLSchema,
+  limits: RequestLimits,
   log: { error(fields: object, message: string): void },
-): Promise<ApolloServer<GraphqlContext>> {
+): Promise<ApolloServer<GraphqlContext> & AsyncDisposable> {
   const apollo = new ApolloServer<GraphqlContext>({
     schema,
-    introspection: true,
+    introspection: true, // the guard has a say
     csrfPrevention: true,
     allowBatchedHttpRequests: false,
     includeStacktraceInErrorResponses: false,
     stopOnTerminationSignals: false, // main.ts owns the order of the shutdown
     persistedQueries: false,
-    parseOptions: { maxTokens: MAX_TOKENS },
-    validationRules: [...EXTRA_RULES],
+    parseOptions: { maxTokens: limits.tokens },
+    validationRules: [limitDocument(limits)],
+    validationOptions: VALIDATION_OPTIONS,
     formatError: formatError(log),
     plugins: [
-      refuseSubscriptions,
+      guard(schema, limits),
       // On by default, and wraps every field of the schema: lists take 1.7 times as long.
       ApolloServerPluginCacheControlDisabled(),
       // Loads its page from another host.
@@ -54,5 +63,5 @@ export async function startApollo(
     ],
   });
   await apollo.start();
-  return apollo;
+  return Object.assign(apollo, { [Symbol.asyncDispose]: () => apollo.stop() });
 }

@@ -1,8 +1,19 @@
-import { type DocumentNode, GraphQLError, type GraphQLSchema, getOperationAST, parse, validate } from 'graphql';
+import {
+  type DocumentNode,
+  GraphQLError,
+  type GraphQLSchema,
+  getOperationAST,
+  parse,
+  specifiedRules,
+  type ValidationRule,
+  validate,
+} from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
+import type { KnownCaller } from './context.js';
 import { badUserInput } from './error-format.js';
-import { VALIDATION_RULES } from './limit-depth.js';
-import { MAX_TOKENS } from './server.js';
+import { limitDocument } from './limit-document.js';
+import { maySeeSchema, refuseRequest } from './refuse-request.js';
+import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
 
 /** Each is less than 100 kB, the size of a frame. */
 const KEPT_DOCUMENTS = 64;
@@ -12,23 +23,34 @@ const KEPT_DOCUMENTS = 64;
  */
 export class SubscriptionDocuments {
   readonly #schema: GraphQLSchema;
+  readonly #limits: RequestLimits;
+  readonly #rules: readonly ValidationRule[];
   readonly #valid = new Map<string, DocumentNode>();
 
-  constructor(schema: GraphQLSchema) {
+  constructor(schema: GraphQLSchema, limits: RequestLimits) {
     this.#schema = schema;
+    this.#limits = limits;
+    this.#rules = [limitDocument(limits), ...specifiedRules];
   }
 
   /** The document, or what is wrong with it. */
-  read({ query, operationName }: SubscribePayload): DocumentNode | readonly GraphQLError[] {
+  read(
+    { query, operationName, variables }: SubscribePayload,
+    caller: KnownCaller,
+  ): DocumentNode | readonly GraphQLError[] {
     try {
-      const document = this.#valid.get(query) ?? parse(query, { maxTokens: MAX_TOKENS });
+      const document = this.#valid.get(query) ?? parse(query, { maxTokens: this.#limits.tokens });
       if (!this.#valid.has(query)) {
-        const errors = validate(this.#schema, document, VALIDATION_RULES);
+        const options = { ...VALIDATION_OPTIONS, hideSuggestions: !maySeeSchema(caller) };
+        const errors = validate(this.#schema, document, this.#rules, options);
         if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'));
         this.#keep(query, document);
       }
-      if (getOperationAST(document, operationName)?.operation === 'subscription') return document;
-      return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
+      const operation = getOperationAST(document, operationName);
+      if (operation?.operation !== 'subscription')
+        return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
+      const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, caller, this.#limits);
+      return refusal ? [refusal] : document;
     } catch (error) {
       if (error instanceof GraphQLError) return [withCode(error, 'GRAPHQL_PARSE_FAILED')];
       throw error;
@@ -43,5 +65,5 @@ export class SubscriptionDocuments {
 }
 
 /** The codes that Apollo gives over HTTP. */
-const withCode = ({ message, nodes, source, positions }: GraphQLError, code: string): GraphQLError =>
-  new GraphQLError(message, { nodes, source, positions, extensions: { code } });
+const withCode = ({ message, nodes, source, positions, extensions }: GraphQLError, code: string): GraphQLError =>
+  new GraphQLError(message, { nodes, source, positions, extensions: { ...extensions, code } });

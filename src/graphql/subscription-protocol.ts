@@ -6,7 +6,9 @@ import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import type { FanOut } from './fan-out.js';
 import { ProgressMarks } from './progress-marks.js';
+import { maySeeSchema } from './refuse-request.js';
 import { eventCursor } from './relay.js';
+import type { RequestLimits } from './request-limits.js';
 import { shareKey } from './share-key.js';
 import type { FormatError } from './shared-execution.js';
 import { SubscriptionDocuments } from './subscription-document.js';
@@ -18,6 +20,7 @@ const MAX_SUBSCRIPTIONS = 100;
 
 export interface ProtocolOptions {
   readonly schema: GraphQLSchema;
+  readonly limits: RequestLimits;
   readonly services: Services;
   readonly fanOut: FanOut;
   /** What the public sees of an error. */
@@ -59,13 +62,14 @@ class RefusedSubscription extends Error {
  */
 export function makeProtocol({
   schema,
+  limits,
   services,
   fanOut,
   format,
   authenticate,
   hold,
 }: ProtocolOptions): ProtocolServer<SocketExtra> {
-  const documents = new SubscriptionDocuments(schema);
+  const documents = new SubscriptionDocuments(schema, limits);
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,
@@ -91,7 +95,8 @@ export function makeProtocol({
     onSubscribe: ({ extra, subscriptions }, _id, payload) => {
       // It is one of them already.
       if (Object.keys(subscriptions).length > MAX_SUBSCRIPTIONS) return [tooManySubscriptions()];
-      const document = documents.read(payload);
+      const caller = callerOf(extra);
+      const document = documents.read(payload, caller);
       if (!('kind' in document)) return document;
       const { operationName, variables: variableValues } = payload;
       return {
@@ -99,7 +104,8 @@ export function makeProtocol({
         document,
         operationName,
         variableValues,
-        contextValue: createContext(callerOf(extra), services),
+        contextValue: createContext(caller, services),
+        hideSuggestions: !maySeeSchema(caller),
       };
     },
     // Not yet results but events; the next hook turns them into what graphql-ws expects.

@@ -8,6 +8,7 @@ import type { Authenticate } from './authenticate.js';
 import type { Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
+import type { RequestLimits } from './request-limits.js';
 import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
@@ -18,6 +19,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
 export interface SubscriptionServerOptions {
   readonly path: string;
   readonly schema: GraphQLSchema;
+  readonly limits: RequestLimits;
   readonly services: Services;
   /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
@@ -38,7 +40,7 @@ export interface SubscriptionServerOptions {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const { path, schema, services, authenticate, hold, log, maxBufferedEvents } = options;
+  const { path, schema, limits, services, authenticate, hold, log, maxBufferedEvents } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_FRAME_BYTES,
@@ -48,7 +50,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
 
-  const protocol = makeProtocol({ schema, services, authenticate, hold, fanOut, format });
+  const protocol = makeProtocol({ schema, limits, services, authenticate, hold, fanOut, format });
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const arrival = options.arrivalOf(request);

@@ -12,7 +12,7 @@ const BATCH = 20;
 const ENDED = 5;
 const CLIENTS = 40;
 const HOUR_MS = 3_600_000;
-const EVENTS = { CRM_WEBHOOK_EVENTS: 'session.initiated,session.ended' };
+const EVENTS = { CRM_WEBHOOK_EVENTS: 'session.initiated,session.ended', MAX_QUERY_ALIASES: '20' };
 
 const OPEN_SHORT = 'mutation ($input: CreateGuestSessionInput!) { createGuestSession(input: $input) { requestId } }';
 const END_SHORT = 'mutation ($id: ID!) { endGuestSession(input: { id: $id }) { session { status } } }';

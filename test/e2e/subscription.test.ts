@@ -399,6 +399,7 @@ describe('a socket', () => {
 describe('a subscriber that stands still', () => {
   /** Events so large that a stalled socket's buffers in the kernel cannot take them all. */
   const LARGE = `subscription { sessionEvents { ${Array.from({ length: 240 }, (_, index) => `a${index}: requestId`).join(' ')} } }`;
+  const LIMITS = { MAX_QUERY_ALIASES: '240' };
 
   async function stall(network: Network) {
     const stalled = await letIn(network);
@@ -427,7 +428,7 @@ describe('a subscriber that stands still', () => {
   }
 
   it('holds up nobody and costs next to nothing while 3,000 events pass, and hears all of them later', async () => {
-    const network = await startNetwork({ env: { STREAM_MAX_BUFFERED: '3000' } });
+    const network = await startNetwork({ env: { ...LIMITS, STREAM_MAX_BUFFERED: '3000' } });
     const stalled = await stall(network);
     const live = listen(network.socket());
     await followed(network, 2);
@@ -446,7 +447,7 @@ describe('a subscriber that stands still', () => {
   });
 
   it('is closed when it has left more unread than it may', async () => {
-    const network = await startNetwork({ env: { STREAM_MAX_BUFFERED: '100' } });
+    const network = await startNetwork({ env: { ...LIMITS, STREAM_MAX_BUFFERED: '100' } });
     const stalled = await stall(network);
     await happen(network, 1_500);
     await followed(network, 0);
@@ -459,7 +460,7 @@ describe('a subscriber that stands still', () => {
   });
 
   it('does not hold up the shutdown', async () => {
-    const network = await startNetwork();
+    const network = await startNetwork({ env: LIMITS });
     await stall(network);
     await happen(network, 2_000);
     await eventually(() => bytesHeld(network) > 0);

@@ -133,7 +133,7 @@ class Callers {
 
 describe('examples/crm-listener', () => {
   it(`processes each of ${EVENTS} events once, in order, though it and the server are killed`, async () => {
-    const site = await Site.prepare();
+    const site = await Site.prepare({ env: { MAX_QUERY_ALIASES: String(REFUSED_IN_A_REQUEST) } });
     let server = await site.start();
     const { requestId, eventCursor } = await open(site);
     const listener = new Listener(site.url, `{"cursor":"${eventCursor}"}\n`);

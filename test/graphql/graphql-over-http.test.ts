@@ -109,7 +109,7 @@ describe('GraphQL over HTTP', () => {
     ['{ nothing }', 'GRAPHQL_VALIDATION_FAILED'],
     ['{ sessions(first: "x") { nodes { id } } }', 'GRAPHQL_VALIDATION_FAILED'],
     ['subscription { sessionEvents { id } }', 'BAD_USER_INPUT'],
-    ['query A { __typename } query B { __typename }', 'OPERATION_RESOLUTION_FAILURE'],
+    ['query A { __typename } query B { __typename }', 'GRAPHQL_VALIDATION_FAILED'],
   ])('answers the document %s by status 400', async (query, code) => {
     const { status, json } = await post({ query });
 

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import type { Role } from '../../src/config.js';
+import { loadSettings, type Role } from '../../src/config.js';
 import type { Services } from '../../src/graphql/context.js';
 import { eventCursor } from '../../src/graphql/relay.js';
 import { buildGraphqlSchema } from '../../src/graphql/schema.js';
@@ -44,6 +44,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
   const server = attachSubscriptions(http, {
     path: '/graphql',
     schema,
+    limits: { ...loadSettings({}).config.limits, aliases: 1_000 }, // large documents make large events
     services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
     keepAliveMs,

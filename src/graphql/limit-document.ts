@@ -1,0 +1,133 @@
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type GraphQLError,
+  Kind,
+  type OperationDefinitionNode,
+  type SelectionNode,
+  type SelectionSetNode,
+  type ValidationContext,
+  type ValidationRule,
+} from 'graphql';
+import { type RequestLimits, refusalOf } from './request-limits.js';
+
+/** How much a part of a document asks for, its fragments written out. */
+interface Extent {
+  readonly depth: number;
+  readonly aliases: number;
+  readonly directives: number;
+}
+
+const NOTHING: Extent = { depth: 0, aliases: 0, directives: 0 };
+
+/**
+ * Refuses documents that ask for too much: too many operations, aliases or directives, or too deep. Types refer to each other
+ * (a session has events, an event its session), and every round multiplies the answer.
+ *
+ * It looks before the other rules do, and takes what it refuses away from them: some of GraphQL's own rules compare every field
+ * with every other, and each of them would add errors of its own.
+ */
+export const limitDocument =
+  (limits: RequestLimits): ValidationRule =>
+  (context) => {
+    const document = context.getDocument();
+    const refusal = refuseDocument(document, context, limits);
+    if (refusal) {
+      context.reportError(refusal);
+      Object.assign(document, { definitions: [] });
+    }
+    return {};
+  };
+
+function refuseDocument(
+  document: DocumentNode,
+  context: ValidationContext,
+  limits: RequestLimits,
+): GraphQLError | undefined {
+  const measure = new Measure(context);
+  let operations = 0;
+  for (const definition of document.definitions) {
+    const isOperation = definition.kind === Kind.OPERATION_DEFINITION;
+    if (!isOperation && definition.kind !== Kind.FRAGMENT_DEFINITION) continue; // another rule tells
+    // Fragments too: one that nothing uses is looked at by the other rules all the same.
+    const { depth, aliases, directives } = measure.definition(definition);
+    operations += isOperation ? 1 : 0;
+    const refuse = (what: string, setting: string) => refusalOf(what, setting, definition);
+    if (isOperation && depth > limits.depth)
+      return refuse(`It is ${depth} levels deep; at most ${limits.depth} are answered.`, 'MAX_QUERY_DEPTH');
+    if (aliases > limits.aliases)
+      return refuse(
+        `It has more than ${limits.aliases} aliases. Fields and fragments that are repeated side by side count as such.`,
+        'MAX_QUERY_ALIASES',
+      );
+    if (directives > limits.directives)
+      return refuse(`It has more than ${limits.directives} directives.`, 'MAX_QUERY_DIRECTIVES');
+    if (operations > limits.operations)
+      return refuse(`It has more than ${limits.operations} operation(s).`, 'MAX_QUERY_OPERATIONS');
+  }
+  return undefined;
+}
+
+/** Each fragment is looked at once, however often it is spread: fragments within fragments double with every line. */
+class Measure {
+  readonly #context: ValidationContext;
+  readonly #known = new Map<FragmentDefinitionNode, Extent>();
+
+  constructor(context: ValidationContext) {
+    this.#context = context;
+  }
+
+  definition(definition: OperationDefinitionNode | FragmentDefinitionNode): Extent {
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) return this.#fragment(definition);
+    let directives = definition.directives?.length ?? 0;
+    for (const variable of definition.variableDefinitions ?? []) directives += variable.directives?.length ?? 0;
+    return plus(this.#selections(definition.selectionSet), { ...NOTHING, directives });
+  }
+
+  #fragment(fragment: FragmentDefinitionNode): Extent {
+    const known = this.#known.get(fragment);
+    if (known) return known;
+    this.#known.set(fragment, NOTHING); // one within itself is another rule's to tell, and must not be followed for ever
+    const directives = fragment.directives?.length ?? 0;
+    const extent = plus(this.#selections(fragment.selectionSet), { ...NOTHING, directives });
+    this.#known.set(fragment, extent);
+    return extent;
+  }
+
+  #selections({ selections }: SelectionSetNode): Extent {
+    const names = new Set<string>();
+    let extent = NOTHING;
+    for (const selection of selections) {
+      const name = nameOf(selection);
+      const isAlias = names.has(name) || (selection.kind === Kind.FIELD && selection.alias !== undefined);
+      names.add(name);
+      const own = { depth: 0, aliases: isAlias ? 1 : 0, directives: selection.directives?.length ?? 0 };
+      extent = plus(plus(extent, own), this.#within(selection));
+    }
+    return extent;
+  }
+
+  #within(selection: SelectionNode): Extent {
+    if (selection.kind === Kind.INLINE_FRAGMENT) return this.#selections(selection.selectionSet);
+    if (selection.kind === Kind.FRAGMENT_SPREAD) {
+      const fragment = this.#context.getFragment(selection.name.value);
+      return fragment ? this.#fragment(fragment) : NOTHING; // another rule tells
+    }
+    const inside = selection.selectionSet ? this.#selections(selection.selectionSet) : NOTHING;
+    // Introspection has a limit of depth of its own among GraphQL's rules.
+    return { ...inside, depth: selection.name.value.startsWith('__') ? 0 : 1 + inside.depth };
+  }
+}
+
+const plus = (one: Extent, other: Extent): Extent => ({
+  depth: Math.max(one.depth, other.depth),
+  aliases: one.aliases + other.aliases,
+  directives: one.directives + other.directives,
+});
+
+/** What two selections of a set have in common that ask for the same. */
+function nameOf(selection: SelectionNode): string {
+  if (selection.kind === Kind.FIELD) return selection.alias?.value ?? selection.name.value;
+  if (selection.kind === Kind.FRAGMENT_SPREAD) return `...${selection.name.value}`;
+  return `... on ${selection.typeCondition?.name.value ?? ''}`;
+}
