@@ -30,8 +30,19 @@ const guard = (schema: GraphQLSchema, limits: RequestLimits): ApolloServerPlugin
     didEncounterErrors: async ({ errors, contextValue: { caller } }) => {
       if (!maySeeSchema(caller)) errors.forEach(withoutSuggestion);
     },
+    willSendResponse: async ({ request, response: { http, body } }) => {
+      if (http.status !== 400 || body.kind !== 'single' || !knowsOnlyJson(request.http?.headers.get('accept'))) return;
+      if (body.singleResult.errors?.every(({ extensions }) => OF_THE_DOCUMENT.has(extensions?.code))) http.status = 200;
+    },
   }),
 });
+
+/** What is found wrong with a request that is well-formed as far as HTTP goes. */
+const OF_THE_DOCUMENT = new Set<unknown>(['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT']);
+
+/** Who asks for the older media type cannot tell our 400 from that of a proxy, and should get 200 (GraphQL over HTTP, §6.4.1). */
+const knowsOnlyJson = (accept = ''): boolean =>
+  accept.includes('application/json') && !accept.includes('application/graphql-response+json');
 
 /** Apollo Server, started; HTTP is put in front of it elsewhere. Disposing of it stops it. */
 export async function startApollo(
