@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Gate } from './access/gate.js';
-import { isLoopback, type Settings } from './config.js';
+import type { Config, Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
 import { OutboxWorker } from './crm/deliver-outbox.js';
@@ -34,6 +34,7 @@ import { PLAYGROUND } from './paths.js';
 import { recordStart } from './record-start.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
+import { isLoopback } from './setting-contradictions.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
 import { AuditCheckpoints } from './store/audit-checkpoints.js';
 import { AuditReader } from './store/audit-reader.js';
@@ -232,6 +233,8 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
 /** The server, listening. */
 export interface App extends AsyncDisposable {
   readonly url: string;
+  /** The settings that it runs with. */
+  readonly config: Config;
   /** Whether callers have to show an API key. */
   readonly asksForKeys: boolean;
   readonly engine: Engine;
@@ -263,7 +266,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,
         isHealthy: () => engine.isHealthy(),
-        playgroundDirectory: PLAYGROUND,
+        playgroundDirectory: config.playground ? PLAYGROUND : null,
         auditKeySet: engine.auditKeySet,
       }),
     );
@@ -286,6 +289,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     return {
       url: server.url,
       asksForKeys: gate.asksForKeys,
+      config,
       engine,
       [Symbol.asyncDispose]: () => teardown[Symbol.asyncDispose](),
     };

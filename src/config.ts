@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { StartupError } from './errors.js';
 import type { WebhookEventType } from './guest-session/session-event.js';
-import { apiKeys, apiKeysFile, type ROLES, TAKEN, takenNames } from './key-formats.js';
+import { apiKeys, apiKeysFile, type ROLES } from './key-formats.js';
 import { Secrets } from './secrets.js';
+import { contradictions } from './setting-contradictions.js';
 import {
   baseUrl,
   CRASH_POINTS,
@@ -100,6 +101,8 @@ export interface Config {
   readonly apiKeys: readonly ApiKey[];
   /** More of them, which may change meanwhile: what the file has at the start. */
   readonly apiKeysFile: { readonly path: string; readonly keys: readonly ApiKey[] } | null;
+  /** Whether `/playground` is served. */
+  readonly playground: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -157,6 +160,7 @@ const environment = z.object({
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
   AUDIT_SIGNING_KEY: signingKey.optional(),
   AUDIT_CHECKPOINT_FILE: z.string().optional(),
+  PLAYGROUND: z.enum(['on', 'off']).optional(),
   CRASH_AT: z.enum(CRASH_POINTS).optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -184,57 +188,6 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const place = inside.length > 0 ? ` (at ${inside.join('.')})` : '';
   return `${name}${place}: ${issue.message}`;
 }
-
-/** What is wrong between settings, each of which may be right by itself. */
-function contradictions(given: Record<string, string | undefined>, env?: z.output<typeof environment>): string[] {
-  const problems: string[] = [];
-  const needs = (name: string, condition: string) => {
-    if (given[name] === undefined) problems.push(`${name}: is required ${condition}`);
-  };
-  if (given.CXONE_BASE_URL !== undefined) {
-    needs('CXONE_CLIENT_ID', 'when CXONE_BASE_URL is set');
-    needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
-    needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
-    needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
-    if (given.AUDIT_CHECKPOINT_FILE !== undefined) {
-      needs('AUDIT_SIGNING_KEY', 'when AUDIT_CHECKPOINT_FILE is set: there would be no checkpoints');
-    }
-  }
-  for (const name of ['CXONE_CLIENT_ID', 'CXONE_CLIENT_SECRET']) {
-    if (given[name] === undefined || given.CXONE_BASE_URL !== undefined) continue;
-    problems.push(`${name}: is set but CXONE_BASE_URL is not: guests would get sessions of the sandbox`);
-  }
-  if (given.FRAUD_SERVICE_URL !== undefined && given.FRAUD_PROVIDER !== 'http') {
-    problems.push('FRAUD_SERVICE_URL: is set but FRAUD_PROVIDER is not http: the service would not be asked');
-  }
-  if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
-  if (given.ENCRYPTION_KEYS_OLD !== undefined) needs('ENCRYPTION_KEY', 'when ENCRYPTION_KEYS_OLD is set');
-  if (env && env.RETENTION_DAYS * 24 < env.IDEMPOTENCY_TTL_HOURS) {
-    problems.push(
-      'RETENTION_DAYS: is shorter than IDEMPOTENCY_TTL_HOURS: keys would outlive the sessions they stand for',
-    );
-  }
-  if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
-    problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
-  }
-  for (const index of takenNames(env?.API_KEYS_FILE?.keys ?? [], env?.API_KEYS ?? [])) {
-    problems.push(`API_KEYS_FILE (at keys.${index}.name): ${TAKEN}`);
-  }
-  const isOpen = given.API_KEYS_FILE === undefined && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
-  if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {
-    problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
-  }
-  if (given.NODE_ENV === 'production' && isOpen) {
-    problems.push(
-      'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production: without keys everything is open',
-    );
-  }
-  return problems;
-}
-
-/** 127.0.0.0/8, ::1 and `localhost`. */
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 
 function toSettings(env: z.output<typeof environment>): Settings {
   const usesSandbox = env.CXONE_BASE_URL === undefined;
@@ -282,6 +235,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       crashAt: env.CRASH_AT ?? null,
       apiKeys: env.API_KEYS ?? [],
       apiKeysFile: env.API_KEYS_FILE ?? null,
+      playground: (env.PLAYGROUND ?? (env.API_KEYS?.length || env.API_KEYS_FILE ? 'off' : 'on')) === 'on',
       logLevel: env.LOG_LEVEL,
     },
     secrets: new Secrets({

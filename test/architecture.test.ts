@@ -85,7 +85,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   // Goes into browsers.
   'client/': {},
   'errors.ts': {},
-  'config.ts': { types: ['guest-session/'], values: ['key-formats.ts', 'setting-formats.ts', 'secrets.ts'] },
+  'config.ts': {
+    types: ['guest-session/'],
+    values: ['key-formats.ts', 'setting-formats.ts', 'setting-contradictions.ts', 'secrets.ts'],
+  },
+  'setting-contradictions.ts': { types: ['config.ts'], values: ['key-formats.ts'] },
   'key-formats.ts': {},
   'secrets.ts': {},
   'setting-formats.ts': { values: ['guest-session/session-event.ts'] },

@@ -93,6 +93,7 @@ describe('the settings', () => {
       crashAt: null,
       apiKeys: [],
       apiKeysFile: null,
+      playground: true,
       logLevel: 'info',
     });
     expect(secrets.cxoneClientSecret).toBe('sandbox-secret');
@@ -198,6 +199,7 @@ describe('the settings', () => {
         { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
       ],
       apiKeysFile: { path: expect.stringContaining('keys.json'), keys: [{ name: 'portal', role: 'BACKEND', sha256 }] },
+      playground: false,
       logLevel: 'trace',
     });
     expect(secrets.cxoneClientSecret).toBe('client-secret-value');
@@ -205,6 +207,18 @@ describe('the settings', () => {
     expect(secrets.encryptionKey?.toString('base64')).toBe(KEY);
     expect(secrets.encryptionKeysOld.map((key) => key.toString('base64'))).toEqual(OLD_KEYS);
     expect(secrets.auditSigningKey?.equals(SIGNING_KEY)).toBe(true);
+  });
+
+  it('have a playground where there are no keys, or where it is asked for', () => {
+    const API_KEYS = keys({ name: 'ops', role: 'OPS', sha256 });
+    const isServed = (env: Record<string, string>) => loadSettings(env).config.playground;
+
+    expect([isServed({}), isServed({ API_KEYS: '[]' }), isServed({ API_KEYS, PLAYGROUND: 'on' })]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect([isServed({ API_KEYS }), isServed({ PLAYGROUND: 'off' })]).toEqual([false, false]);
   });
 
   it('may be empty, which is the same as not set', () => {

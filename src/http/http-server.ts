@@ -18,7 +18,8 @@ export interface HttpServerOptions<Context extends object> {
   readonly apollo: ApolloServer<Context>;
   /** Who asks, and what for; throws for nobody. */
   createContext(request: RequestFacts): Context;
-  readonly playgroundDirectory: string;
+  /** Null: there is no playground. */
+  readonly playgroundDirectory: string | null;
   /** The public keys of the audit trail's checkpoints; null where it is not signed. */
   readonly auditKeySet: object | null;
   /** Requests get this long to finish once the server drains; longer than any attempt takes. */

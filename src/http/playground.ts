@@ -12,16 +12,24 @@ const ONE_YEAR = 31_536_000;
 /**
  * Serves GraphiQL at `/playground` from static files, with no other host involved, and leads browsers there from `/`.
  *
- * @param options.directory what `npm run build` wrote, `dist/playground`; without it the routes say how to make it
+ * @param options.directory what `npm run build` wrote, `dist/playground`; without it the routes say how to make it. Null: it is
+ * not served at all
  */
-export async function registerPlayground(app: FastifyInstance, options: { directory: string }): Promise<void> {
+export async function registerPlayground(
+  app: FastifyInstance,
+  { directory }: { readonly directory: string | null },
+): Promise<void> {
+  if (directory === null) {
+    app.get('/', (_request, reply) => reply.send({ graphql: '/graphql' }));
+    return;
+  }
   app.get('/', leadToPlayground);
-  const isBuilt = existsSync(join(options.directory, 'index.html'));
+  const isBuilt = existsSync(join(directory, 'index.html'));
   // A context of its own, so that its headers and its 404 are for these routes only.
   await app.register(
     async (scope) => {
       scope.addHook('onSend', protect);
-      if (isBuilt) await servePlayground(scope, options.directory);
+      if (isBuilt) await servePlayground(scope, directory);
       else explainMissingPlayground(scope);
     },
     { prefix: BASE },

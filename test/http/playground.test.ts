@@ -11,7 +11,7 @@ import { registerPlayground } from '../../src/http/playground.js';
 const directory = fileURLToPath(new URL('../../dist/playground', import.meta.url));
 
 /** A server that has nothing but the playground. */
-async function serve(from: string, around?: (app: FastifyInstance) => void) {
+async function serve(from: string | null, around?: (app: FastifyInstance) => void) {
   const app = fastify();
   around?.(app);
   await registerPlayground(app, { directory: from });
@@ -165,6 +165,14 @@ describe('the playground', () => {
       expect(text).toContain('npm run build');
     }
     rmSync(empty, { recursive: true });
+  });
+
+  it('is nowhere, and nobody is led there, where it is switched off', async () => {
+    await using without = await serve(null);
+
+    expect((await without.get('/playground')).status).toBe(404);
+    const { status, text } = await without.get('/', { accept: 'text/html' });
+    expect([status, JSON.parse(text)]).toEqual([200, { graphql: '/graphql' }]);
   });
 
   it('is where a browser that asks for / is led', async () => {

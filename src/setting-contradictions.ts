@@ -1,0 +1,61 @@
+import type { ApiKey } from './config.js';
+import { TAKEN, takenNames } from './key-formats.js';
+
+/** Of the settings that were understood, those that have to fit each other. */
+interface Parsed {
+  readonly RETENTION_DAYS: number;
+  readonly IDEMPOTENCY_TTL_HOURS: number;
+  readonly API_KEYS?: readonly ApiKey[] | undefined;
+  readonly API_KEYS_FILE?: { readonly keys: readonly ApiKey[] } | undefined;
+}
+
+/** What is wrong between settings, each of which may be right by itself. */
+export function contradictions(given: Readonly<Record<string, string | undefined>>, env?: Parsed): string[] {
+  const problems: string[] = [];
+  const needs = (name: string, condition: string) => {
+    if (given[name] === undefined) problems.push(`${name}: is required ${condition}`);
+  };
+  if (given.CXONE_BASE_URL !== undefined) {
+    needs('CXONE_CLIENT_ID', 'when CXONE_BASE_URL is set');
+    needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
+    needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
+    needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
+    if (given.AUDIT_CHECKPOINT_FILE !== undefined) {
+      needs('AUDIT_SIGNING_KEY', 'when AUDIT_CHECKPOINT_FILE is set: there would be no checkpoints');
+    }
+  }
+  for (const name of ['CXONE_CLIENT_ID', 'CXONE_CLIENT_SECRET']) {
+    if (given[name] === undefined || given.CXONE_BASE_URL !== undefined) continue;
+    problems.push(`${name}: is set but CXONE_BASE_URL is not: guests would get sessions of the sandbox`);
+  }
+  if (given.FRAUD_SERVICE_URL !== undefined && given.FRAUD_PROVIDER !== 'http') {
+    problems.push('FRAUD_SERVICE_URL: is set but FRAUD_PROVIDER is not http: the service would not be asked');
+  }
+  if (given.FRAUD_PROVIDER === 'http') needs('FRAUD_SERVICE_URL', 'when FRAUD_PROVIDER is http');
+  if (given.ENCRYPTION_KEYS_OLD !== undefined) needs('ENCRYPTION_KEY', 'when ENCRYPTION_KEYS_OLD is set');
+  if (env && env.RETENTION_DAYS * 24 < env.IDEMPOTENCY_TTL_HOURS) {
+    problems.push(
+      'RETENTION_DAYS: is shorter than IDEMPOTENCY_TTL_HOURS: keys would outlive the sessions they stand for',
+    );
+  }
+  if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
+    problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
+  }
+  for (const index of takenNames(env?.API_KEYS_FILE?.keys ?? [], env?.API_KEYS ?? [])) {
+    problems.push(`API_KEYS_FILE (at keys.${index}.name): ${TAKEN}`);
+  }
+  const isOpen = given.API_KEYS_FILE === undefined && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
+  if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {
+    problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
+  }
+  if (given.NODE_ENV === 'production' && isOpen) {
+    problems.push(
+      'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production: without keys everything is open',
+    );
+  }
+  return problems;
+}
+
+/** 127.0.0.0/8, ::1 and `localhost`. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
