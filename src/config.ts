@@ -149,6 +149,7 @@ const environment = z.object({
   IDEMPOTENCY_TTL_HOURS: hours.default(24),
   MAX_QUERY_TOKENS: whole(1, 100_000).default(1000),
   MAX_QUERY_OPERATIONS: whole(1, 100).default(1),
+  MAX_QUERY_FRAGMENTS: whole(0, 1000).default(20),
   MAX_QUERY_DEPTH: whole(1, 100).default(10),
   MAX_QUERY_ALIASES: whole(0, 1000).default(15),
   MAX_QUERY_DIRECTIVES: whole(0, 1000).default(8),

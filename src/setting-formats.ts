@@ -25,6 +25,7 @@ export const whole = (least: number, most: number) =>
 export interface RequestLimits {
   readonly tokens: number;
   readonly operations: number;
+  readonly fragments: number;
   readonly depth: number;
   readonly aliases: number;
   readonly directives: number;
@@ -37,6 +38,7 @@ export const requestLimits = (
 ): RequestLimits => ({
   tokens: env.MAX_QUERY_TOKENS,
   operations: env.MAX_QUERY_OPERATIONS,
+  fragments: env.MAX_QUERY_FRAGMENTS,
   depth: env.MAX_QUERY_DEPTH,
   aliases: env.MAX_QUERY_ALIASES,
   directives: env.MAX_QUERY_DIRECTIVES,

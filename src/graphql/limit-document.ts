@@ -46,12 +46,14 @@ function refuseDocument(
 ): GraphQLError | undefined {
   const measure = new Measure(context);
   let operations = 0;
+  let fragments = 0;
   for (const definition of document.definitions) {
     const isOperation = definition.kind === Kind.OPERATION_DEFINITION;
     if (!isOperation && definition.kind !== Kind.FRAGMENT_DEFINITION) continue; // another rule tells
     // Fragments too: one that nothing uses is looked at by the other rules all the same.
     const { depth, aliases, directives } = measure.definition(definition);
-    operations += isOperation ? 1 : 0;
+    if (isOperation) operations += 1;
+    else fragments += 1;
     const refuse = (what: string, setting: string) => refusalOf(what, setting, definition);
     if (isOperation && depth > limits.depth)
       return refuse(`It is ${depth} levels deep; at most ${limits.depth} are answered.`, 'MAX_QUERY_DEPTH');
@@ -62,6 +64,8 @@ function refuseDocument(
       );
     if (directives > limits.directives)
       return refuse(`It has more than ${limits.directives} directives.`, 'MAX_QUERY_DIRECTIVES');
+    if (fragments > limits.fragments)
+      return refuse(`It has more than ${limits.fragments} fragments.`, 'MAX_QUERY_FRAGMENTS');
     if (operations > limits.operations)
       return refuse(`It has more than ${limits.operations} operation(s).`, 'MAX_QUERY_OPERATIONS');
   }
@@ -94,21 +98,22 @@ class Measure {
     return extent;
   }
 
-  #selections({ selections }: SelectionSetNode): Extent {
-    const names = new Set<string>();
+  /** @param names what was named so far in the set: a fragment without a name is part of the set that it stands in */
+  #selections({ selections }: SelectionSetNode, names = new Set<string>()): Extent {
     let extent = NOTHING;
     for (const selection of selections) {
       const name = nameOf(selection);
-      const isAlias = names.has(name) || (selection.kind === Kind.FIELD && selection.alias !== undefined);
-      names.add(name);
+      const isAlias =
+        name !== null && (names.has(name) || (selection.kind === Kind.FIELD && selection.alias !== undefined));
+      if (name !== null) names.add(name);
       const own = { depth: 0, aliases: isAlias ? 1 : 0, directives: selection.directives?.length ?? 0 };
-      extent = plus(plus(extent, own), this.#within(selection));
+      extent = plus(plus(extent, own), this.#within(selection, names));
     }
     return extent;
   }
 
-  #within(selection: SelectionNode): Extent {
-    if (selection.kind === Kind.INLINE_FRAGMENT) return this.#selections(selection.selectionSet);
+  #within(selection: SelectionNode, names: Set<string>): Extent {
+    if (selection.kind === Kind.INLINE_FRAGMENT) return this.#selections(selection.selectionSet, names);
     if (selection.kind === Kind.FRAGMENT_SPREAD) {
       const fragment = this.#context.getFragment(selection.name.value);
       return fragment ? this.#fragment(fragment) : NOTHING; // another rule tells
@@ -125,9 +130,8 @@ const plus = (one: Extent, other: Extent): Extent => ({
   directives: one.directives + other.directives,
 });
 
-/** What two selections of a set have in common that ask for the same. */
-function nameOf(selection: SelectionNode): string {
+/** What two selections of a set have in common that ask for the same; a fragment without a name is what is in it. */
+function nameOf(selection: SelectionNode): string | null {
   if (selection.kind === Kind.FIELD) return selection.alias?.value ?? selection.name.value;
-  if (selection.kind === Kind.FRAGMENT_SPREAD) return `...${selection.name.value}`;
-  return `... on ${selection.typeCondition?.name.value ?? ''}`;
+  return selection.kind === Kind.FRAGMENT_SPREAD ? `...${selection.name.value}` : null;
 }

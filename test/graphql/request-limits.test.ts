@@ -84,7 +84,7 @@ const CASES: readonly [what: string, setting: string, limit: number, asking: (n:
       )} fragment A on ${way.type} { id }`,
   ],
   [
-    'repetitions of a fragment without a name',
+    'repetitions behind fragments without a name',
     'MAX_QUERY_ALIASES',
     15,
     (n, way) =>
@@ -103,6 +103,16 @@ const CASES: readonly [what: string, setting: string, limit: number, asking: (n:
         way,
         repeat(n, (index) => `${FIELDS[index]} @include(if: true)`),
       ),
+  ],
+  [
+    'fragments',
+    'MAX_QUERY_FRAGMENTS',
+    20,
+    (
+      n,
+      way,
+    ) => `${inside(way, '...F0')} ${repeat(n - 1, (index) => `fragment F${index} on ${way.type} { ...F${index + 1} }`)}
+      fragment F${n - 1} on ${way.type} { id }`,
   ],
   [
     'operations',
@@ -227,10 +237,13 @@ describe('what a request costs', () => {
     expect(await server.graphql(query, { first: 'many' })).toMatchObject(tooMuch(1 + 100 * (1 + 10 * 22)));
   });
 
-  it('goes through fragments, also where they double with every line', async () => {
-    const doubling = repeat(13, (index) => `fragment F${index} on Query { ...F${index + 1} ... { ...F${index + 1} } }`);
-    const query = `{ ...F0 } ${doubling} fragment F13 on Query { sessions(first: 1) { nodes { id } } }`;
-    expect(await server.graphql(query)).toMatchObject(tooMuch(2 * 2 ** 13));
+  it('goes through fragments, as often as they are spread', async () => {
+    const query = `{ sessions(first: 4) { nodes { ...A } } webhookDeliveries(first: 1) { nodes { session { ...A } } } }
+      fragment A on GuestSession { events { session { ...B } } }
+      fragment B on GuestSession { ... { events { session { events { id } } } } }`;
+    const b = 10 * (1 + 1 + 10);
+    const a = 10 * (1 + 1 + b);
+    expect(await server.graphql(query)).toMatchObject(tooMuch(1 + 4 * (1 + a) + 1 + (1 + 1 + a)));
   });
 
   it('is little for all that the playground asks', async () => {
