@@ -20,6 +20,8 @@ import {
 /** What a list is taken to hold whose length the request does not say: a session's events, its audits, a webhook's tries. */
 const USUAL_LENGTH = 10;
 const MAX_PAGE_SIZE = 100;
+/** Reads the whole trail: two in one request are enough. */
+const HEAVY: ReadonlyMap<string, number> = new Map([['Query.verifyAuditTrail', 2_000]]);
 
 export interface Execution {
   readonly schema: GraphQLSchema;
@@ -69,7 +71,8 @@ export function costOf({ schema, document, operation, variables }: Execution): n
     if (!field) return 0; // introspection
     const length = isListType(getNullableType(field.type)) ? page : 1;
     const pageInside = pageOf(field, node.arguments ?? [], { operation, variables }) ?? USUAL_LENGTH;
-    return length * (1 + costOfSelections(node.selectionSet, getNamedType(field.type), pageInside));
+    const own = HEAVY.get(`${parent.name}.${field.name}`) ?? 1;
+    return length * (own + costOfSelections(node.selectionSet, getNamedType(field.type), pageInside));
   };
 
   return costOfSelections(operation.selectionSet, schema.getRootType(operation.operation) ?? undefined, USUAL_LENGTH);

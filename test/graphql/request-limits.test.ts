@@ -246,6 +246,12 @@ describe('what a request costs', () => {
     expect(await server.graphql(query)).toMatchObject(tooMuch(1 + 4 * (1 + a) + 1 + (1 + 1 + a)));
   });
 
+  it('is more for what reads the whole trail: two of them are enough', async () => {
+    const verify = (times: number) => `{ ${repeat(times, (index) => `a${index}: verifyAuditTrail { ok }`)} }`;
+    expect((await server.graphql(verify(2))).errors).toBeUndefined();
+    expect(await server.graphql(verify(3))).toMatchObject(tooMuch(6_000));
+  });
+
   it('is little for all that the playground asks', async () => {
     for (const { query, variables } of operations.filter((operation) => /^query/m.test(operation.query))) {
       const { errors } = await server.graphql(query, { ...variables, ...('first' in variables && { first: 100 }) });
