@@ -28,13 +28,13 @@ import { ExpirySweep } from './lifecycle/expiry-sweep.js';
 import { Reconciler } from './lifecycle/reconciler.js';
 import { SessionEventStream } from './lifecycle/session-event-stream.js';
 import { createLog } from './log.js';
+import { isLoopbackHost } from './loopback.js';
 import { createHttpClient } from './outbound/http-client.js';
 import { wasNothingSent } from './outbound/undici-adapter.js';
 import { PLAYGROUND } from './paths.js';
 import { recordStart } from './record-start.js';
 import { CrmSandbox } from './sandbox/crm-sandbox.js';
 import { CxoneSandbox } from './sandbox/cxone-sandbox.js';
-import { isLoopback } from './setting-contradictions.js';
 import { SqliteAttemptLedger } from './store/attempt-ledger.js';
 import { AuditCheckpoints } from './store/audit-checkpoints.js';
 import { AuditReader } from './store/audit-reader.js';
@@ -249,9 +249,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     const { services, log, gate } = engine;
     const authenticate = authenticateAt(gate);
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
-    const acceptsHost = (host = '') =>
-      gate.asksForKeys ||
-      (URL.canParse(`http://${host}`) && isLoopback(new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')));
+    const acceptsHost = (host?: string) => gate.asksForKeys || isLoopbackHost(host);
     const schema = buildGraphqlSchema((caller, field) => gate.forbid(caller, field));
     const apollo = teardown.use(await startApollo(schema, config.limits, log));
     const server = teardown.use(

@@ -1,5 +1,6 @@
 import type { ApiKey } from './config.js';
 import { TAKEN, takenNames } from './key-formats.js';
+import { isLoopback } from './loopback.js';
 
 /** Of the settings that were understood, those that have to fit each other. */
 interface Parsed {
@@ -55,7 +56,3 @@ export function contradictions(given: Readonly<Record<string, string | undefined
   }
   return problems;
 }
-
-/** 127.0.0.0/8, ::1 and `localhost`. */
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
