@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { killLoop } from '../support/kill-loop.js';
 
 /** `npm run torture` runs the long form. */
-const CYCLES = Number(process.env.TORTURE_CYCLES ?? 8);
+const CYCLES = Number(process.env.TORTURE_CYCLES ?? 6);
 const SEED = Number(process.env.TORTURE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const IS_LONG = process.env.TORTURE_CYCLES !== undefined;
 
