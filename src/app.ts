@@ -40,11 +40,12 @@ import { AuditCheckpoints } from './store/audit-checkpoints.js';
 import { AuditReader } from './store/audit-reader.js';
 import { type JwkSet, openSigner } from './store/audit-signer.js';
 import { DeliveryReader } from './store/delivery-reader.js';
-import { deriveKey, keyBesideDatabase } from './store/encryption-key.js';
+import { deriveKey } from './store/encryption-key.js';
 import { EventReader } from './store/event-reader.js';
 import { allExpiries } from './store/expiry.js';
 import { SqliteIntentLedger } from './store/intent-ledger.js';
 import { LedgerHealth } from './store/ledger-health.js';
+import { masterKeysOf } from './store/master-cipher.js';
 import { MetricsReader } from './store/metrics-reader.js';
 import { openDatabase } from './store/open-database.js';
 import { Outbox } from './store/outbox.js';
@@ -93,10 +94,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const crmSandbox = usesSandbox && config.crm.webhookUrl === null ? teardown.use(await CrmSandbox.start()) : null;
     const http = teardown.use(createHttpClient());
 
-    const database = await openDatabase(config.databaseUrl, (path, mayMake) => [
-      secrets.encryptionKey ?? keyBesideDatabase(path, mayMake),
-      ...secrets.encryptionKeysOld,
-    ]);
+    const database = await openDatabase(config.databaseUrl, (path, mayMake) => masterKeysOf(secrets, path, mayMake));
     teardown.defer(() => database.close());
     const { masterKeys, vault } = database;
     const webhookUrl = config.crm.webhookUrl ?? crmSandbox?.url ?? null;

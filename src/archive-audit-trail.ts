@@ -3,9 +3,8 @@ import { StartupError } from './errors.js';
 import { type ArchiveOrder, type ArchiveOutcome, archiveAuditTrail } from './store/archive-audit-trail.js';
 import { type AuditSigner, openSigner } from './store/audit-signer.js';
 import { assertAppendable } from './store/checkpoint-file.js';
-import { keyBesideDatabase } from './store/encryption-key.js';
 import { GuestVault } from './store/guest-vault.js';
-import type { MasterKeys } from './store/master-cipher.js';
+import { masterKeysOf } from './store/master-cipher.js';
 import { withDatabaseBesideServer } from './store/open-beside-server.js';
 import type { SqliteConnection } from './store/sqlite-connection.js';
 import { TrailRows } from './store/trail-rows.js';
@@ -38,7 +37,7 @@ export async function archiveConfiguredTrail(
     assertServersKey(db, signer);
     const checkpointFile = config.auditCheckpointFile;
     if (checkpointFile !== null) await assertAppendable(checkpointFile);
-    const vault = GuestVault.open(db, masterKeysOf(settings, db.path));
+    const vault = GuestVault.open(db, masterKeysOf(secrets, db.path, false));
     const before = limitOf(age, config);
     return archiveAuditTrail(db, vault, signer, { before, output, files, checkpointFile, onStep });
   });
@@ -56,10 +55,6 @@ function assertServersKey(db: SqliteConnection, { keyId }: AuditSigner): void {
 }
 
 const usesSandbox = (config: Config): boolean => config.cxone.baseUrl === null;
-
-function masterKeysOf({ secrets }: Settings, path: string): MasterKeys {
-  return [secrets.encryptionKey ?? keyBesideDatabase(path, false), ...secrets.encryptionKeysOld];
-}
 
 function limitOf({ before, keepDays }: Pick<ArchiveOptions, 'before' | 'keepDays'>, config: Config): Date {
   if (before) return before;

@@ -3,6 +3,7 @@ import type { Erasure, OpenAttempt } from '../guest-session/ledger-ports.js';
 import type { SessionStatus } from '../guest-session/ports.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { anonymousBody, type SealedBody } from './sealed-body.js';
+import { auditSession, NO_SESSION } from './session-row.js';
 
 /** Who is to be forgotten, and who wants it. */
 export interface ErasureOrder {
@@ -40,23 +41,17 @@ export function eraseGuest(transaction: LedgerTransaction, order: ErasureOrder):
     name,
   );
   vault.destroy(name, new Date());
-  transaction.appendAudit({
-    requestId,
-    kind: 'GUEST_ERASED',
-    status: 'SUCCESS',
-    reason: `${sessions} session(s) are nobody's now`,
-    errorCode: null,
-    guestId: null,
-    guestName: name,
-    crmId: null,
-    sessionId: null,
-    actor,
-    durationMs: null,
-    fraudScore: null,
-    attempts: null,
-    capacityCheck: null,
-    crmSynced: null,
-  });
+  auditSession(
+    transaction,
+    { ...NO_SESSION, id: requestId },
+    {
+      kind: 'GUEST_ERASED',
+      status: 'SUCCESS',
+      reason: `${sessions} session(s) are nobody's now`,
+      guestName: name,
+      actor,
+    },
+  );
   transaction.erased.push({ guestId, eventSequence: heads.eventSequence });
   return { is: 'ERASED', entriesInTheClear };
 }

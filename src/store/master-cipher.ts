@@ -1,8 +1,22 @@
 import { seal, unseal } from './aes-gcm.js';
-import { deriveKey, keyIdIn, keyIdOf, missingKey } from './encryption-key.js';
+import { deriveKey, keyBesideDatabase, keyIdIn, keyIdOf, missingKey } from './encryption-key.js';
 
 /** `ENCRYPTION_KEY`, and behind it those of `ENCRYPTION_KEYS_OLD`, which decrypt only. */
 export type MasterKeys = readonly [Buffer, ...Buffer[]];
+
+/**
+ * Those of a database, by the settings: in the sandbox the first may be the one that lies beside it.
+ * @param mayMake false where it has been written with one already
+ * @throws StartupError when that cannot be read or made
+ */
+export const masterKeysOf = (
+  {
+    encryptionKey,
+    encryptionKeysOld,
+  }: { readonly encryptionKey: Buffer | null; readonly encryptionKeysOld: readonly Buffer[] },
+  databasePath: string,
+  mayMake: boolean,
+): MasterKeys => [encryptionKey ?? keyBesideDatabase(databasePath, mayMake), ...encryptionKeysOld];
 
 /**
  * Encrypts under a key that is derived from `ENCRYPTION_KEY` for one purpose. The text begins with the id of that key and a dot,

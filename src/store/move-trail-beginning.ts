@@ -5,6 +5,7 @@ import { AuditKind } from './audit-chain.js';
 import type { AuditCheckpoint } from './audit-signer.js';
 import type { GuestVault } from './guest-vault.js';
 import { LedgerTransaction, readHeads } from './ledger-transaction.js';
+import { auditSession, NO_SESSION } from './session-row.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { archivedReason } from './trail-beginning.js';
 import { TrailRows } from './trail-rows.js';
@@ -43,22 +44,16 @@ export function moveBeginning(
     }
     const transaction = new LedgerTransaction(db, vault, readHeads(db), []);
     if (checkpoint) transaction.insert('AuditCheckpoint', { ...checkpoint });
-    transaction.appendAudit({
-      requestId: mintRequestId().id,
-      kind: AuditKind.TRAIL_ARCHIVED,
-      status: 'SUCCESS',
-      reason: archivedReason(last, hash, sha256),
-      errorCode: null,
-      guestId: null,
-      crmId: null,
-      sessionId: null,
-      actor: systemActor('audit-archive'),
-      durationMs: null,
-      fraudScore: null,
-      attempts: null,
-      capacityCheck: null,
-      crmSynced: null,
-    });
+    auditSession(
+      transaction,
+      { ...NO_SESSION, id: mintRequestId().id },
+      {
+        kind: AuditKind.TRAIL_ARCHIVED,
+        status: 'SUCCESS',
+        reason: archivedReason(last, hash, sha256),
+        actor: systemActor('audit-archive'),
+      },
+    );
     if (db.run('UPDATE "AuditTrail" SET "firstSequence" = ? WHERE "id" = 1', last + 1) !== 1) {
       throw new StartupError(
         'The table AuditTrail has no row that says where the audit trail begins; nothing was removed.',

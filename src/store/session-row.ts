@@ -2,11 +2,10 @@ import { v7 as uuidv7 } from 'uuid';
 import type { ActorRole } from '../guest-session/actor.js';
 import type { Channel, SessionStatus } from '../guest-session/ports.js';
 import type { SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
-import type { AuditContent } from './audit-chain.js';
 import type { Personal } from './guest-key.js';
 import type { LedgerTransaction } from './ledger-transaction.js';
 import { type SealedRow, UNREADABLE } from './personal-reader.js';
-import { openEvent, sessionContext } from './sealed-rows.js';
+import { type AuditNews, openEvent, sessionContext } from './sealed-rows.js';
 import type { SqlValue } from './sql-values.js';
 
 /** A connection, and the keys to what is in it. */
@@ -112,12 +111,12 @@ export function tellOfSession(
   });
 }
 
-/** Appends an audit entry about a session that was opened before. */
+/** Appends an audit entry about a session that was opened before, or about none. */
 export function auditSession(
   transaction: LedgerTransaction,
   { id: requestId, guestId, crmId, sessionId }: Pick<Subject, 'id' | 'guestId' | 'crmId' | 'sessionId'>,
-  news: Pick<AuditContent, 'kind' | 'status' | 'reason' | 'actor'> &
-    Partial<Pick<AuditContent, 'errorCode' | 'crmSynced' | 'attempts' | 'fraudScore'>>,
+  news: Pick<AuditNews, 'kind' | 'status' | 'reason' | 'actor'> &
+    Partial<Pick<AuditNews, 'errorCode' | 'crmSynced' | 'attempts' | 'fraudScore' | 'guestName'>>,
 ): void {
   transaction.appendAudit({
     requestId,
