@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { type AccessConfig, accessConfig, accessSettings } from './access-settings.js';
 import { StartupError } from './errors.js';
 import type { WebhookEventType } from './guest-session/session-event.js';
-import { apiKeys, apiKeysFile, type ROLES } from './key-formats.js';
 import { Secrets } from './secrets.js';
 import { contradictions } from './setting-contradictions.js';
 import {
@@ -21,19 +21,7 @@ import {
   whole,
 } from './setting-formats.js';
 
-export type Role = (typeof ROLES)[number];
 export type CrashPoint = (typeof CRASH_POINTS)[number];
-
-/** One API key; of the key itself only the hash is known. */
-export interface ApiKey {
-  readonly name: string;
-  readonly role: Role;
-  /** Hex SHA-256 of the key. */
-  readonly sha256: string;
-  /** Of the web pages that may use it, and nobody else; left out: it is for programs. */
-  readonly origins?: readonly string[] | undefined;
-  readonly expiresAt?: Date | undefined;
-}
 
 /** Every setting that may be shown; see README for what each means. */
 export interface Config {
@@ -97,10 +85,8 @@ export interface Config {
   readonly idempotencyTtlHours: number;
   /** For tests: where the process dies. */
   readonly crashAt: CrashPoint | null;
-  /** With no file beside it, empty: open to all, on a loopback address alone. */
-  readonly apiKeys: readonly ApiKey[];
-  /** More of them, which may change meanwhile: what the file has at the start. */
-  readonly apiKeysFile: { readonly path: string; readonly keys: readonly ApiKey[] } | null;
+  /** Who may come in. */
+  readonly access: AccessConfig;
   /** Whether `/playground` is served. */
   readonly playground: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -155,8 +141,7 @@ const environment = z.object({
   MAX_QUERY_DIRECTIVES: whole(0, 1000).default(8),
   MAX_QUERY_COST: whole(1, 1_000_000).default(5000),
   STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
-  API_KEYS: apiKeys.optional(),
-  API_KEYS_FILE: apiKeysFile.optional(),
+  ...accessSettings,
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
   AUDIT_SIGNING_KEY: signingKey.optional(),
@@ -234,8 +219,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
-      apiKeys: env.API_KEYS ?? [],
-      apiKeysFile: env.API_KEYS_FILE ?? null,
+      access: accessConfig(env),
       playground: (env.PLAYGROUND ?? (env.API_KEYS?.length || env.API_KEYS_FILE ? 'off' : 'on')) === 'on',
       logLevel: env.LOG_LEVEL,
     },

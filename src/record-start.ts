@@ -42,13 +42,17 @@ interface Log {
 
 /** Settings as they may be told: hashes of API keys could be tried out, and a query in a URL may hold a token. */
 function shown(config: Config): object {
-  const { crm, fraud, apiKeys, apiKeysFile } = config;
+  const { crm, fraud, access } = config;
+  const { apiKeys, apiKeysFile } = access;
   return {
     ...config,
     crm: { ...crm, webhookUrl: withoutQuery(crm.webhookUrl) },
     fraud: { ...fraud, serviceUrl: withoutQuery(fraud.serviceUrl) },
-    apiKeys: [...apiKeys, ...(apiKeysFile?.keys ?? [])].map(({ sha256: _, ...key }) => key),
-    apiKeysFile: apiKeysFile?.path,
+    access: {
+      ...access,
+      apiKeys: [...apiKeys, ...(apiKeysFile?.keys ?? [])].map(({ sha256: _, ...key }) => key),
+      apiKeysFile: apiKeysFile?.path,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
-import { createEngine, type Engine } from './app.js';
 import { loadSettings } from './config.js';
+import { createEngine, type Engine } from './engine.js';
 import { AttemptError, type ErrorCode, StartupError } from './errors.js';
 import type { Caller, CreateGuestSessionRequest } from './guest-session/ports.js';
 import type { AuditRecord } from './store/audit-chain.js';

@@ -1,4 +1,4 @@
-import type { ApiKey } from './config.js';
+import type { ApiKey } from './access-settings.js';
 import { TAKEN, takenNames } from './key-formats.js';
 import { isLoopback } from './loopback.js';
 

@@ -91,8 +91,7 @@ describe('the settings', () => {
       auditCheckpointFile: null,
       idempotencyTtlHours: 24,
       crashAt: null,
-      apiKeys: [],
-      apiKeysFile: null,
+      access: { apiKeys: [], apiKeysFile: null },
       playground: true,
       logLevel: 'info',
     });
@@ -195,11 +194,16 @@ describe('the settings', () => {
         failMode: 'open',
       },
       maxConcurrentSessions: 9,
-      apiKeys: [
-        { name: 'widget', role: 'GUEST', sha256, origins: ['https://shop.example.com'] },
-        { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
-      ],
-      apiKeysFile: { path: expect.stringContaining('keys.json'), keys: [{ name: 'portal', role: 'BACKEND', sha256 }] },
+      access: {
+        apiKeys: [
+          { name: 'widget', role: 'GUEST', sha256, origins: ['https://shop.example.com'] },
+          { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
+        ],
+        apiKeysFile: {
+          path: expect.stringContaining('keys.json'),
+          keys: [{ name: 'portal', role: 'BACKEND', sha256 }],
+        },
+      },
       playground: false,
       logLevel: 'trace',
     });

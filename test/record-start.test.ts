@@ -76,7 +76,7 @@ describe('the start of a server', () => {
     };
     const { logged } = await start(`file:${join(temporaryDirectory(), 'test.db')}`, env, 'a-key');
 
-    expect(JSON.parse(logged.configuration).apiKeys).toEqual([
+    expect(JSON.parse(logged.configuration).access.apiKeys).toEqual([
       { name: 'console', role: 'OPS', expiresAt: '2090-01-01T00:00:00.000Z' },
     ]);
     expect(JSON.parse(logged.configuration).fraud.serviceUrl).toBe('https://fraud.test/?…');
@@ -93,7 +93,7 @@ describe('the start of a server', () => {
     const env = { API_KEYS, API_KEYS_FILE };
     const { logged } = await start(`file:${join(directory, 'test.db')}`, env, 'another');
 
-    const { apiKeys, apiKeysFile } = JSON.parse(logged.configuration);
+    const { apiKeys, apiKeysFile } = JSON.parse(logged.configuration).access;
     expect([apiKeys, apiKeysFile]).toEqual([[{ name: 'console', role: 'OPS' }, key], API_KEYS_FILE]);
     expect(logged.configuration).not.toContain(sha256('a-key'));
   });

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { ApiKey, Role } from '../config.js';
+import type { ApiKey, Role } from '../access-settings.js';
 
 export interface Identity {
   readonly name: string;

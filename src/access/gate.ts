@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { ApiKey } from '../config.js';
+import type { ApiKey } from '../access-settings.js';
 import { type Identity, identify, refusalOf } from './api-keys.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';

@@ -1,4 +1,4 @@
-import type { ApiKey } from '../config.js';
+import type { ApiKey } from '../access-settings.js';
 import { checkKeys } from '../key-formats.js';
 import { type FileState, watchKeyFile } from './watch-key-file.js';
 

@@ -1,5 +1,5 @@
 import { type GraphQLError, Kind, type SelectionSetNode } from 'graphql';
-import type { Role } from '../config.js';
+import type { Role } from '../access-settings.js';
 import { forbidden } from './error-format.js';
 import { costOf, type Execution } from './limit-cost.js';
 import { type RequestLimits, refusalOf } from './request-limits.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { identify } from '../../src/access/api-keys.js';
-import type { ApiKey, Role } from '../../src/config.js';
+import type { ApiKey, Role } from '../../src/access-settings.js';
 
 const NOW = new Date('2026-06-01T12:00:00Z');
 const keyOf = (token: string, rest: Partial<ApiKey> = {}): ApiKey => ({

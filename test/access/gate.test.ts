@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Admitted, Gate } from '../../src/access/gate.js';
 import type { CountedRefusal } from '../../src/access/refusals.js';
-import type { ApiKey } from '../../src/config.js';
+import type { ApiKey } from '../../src/access-settings.js';
 import { eventually } from '../support/eventually.js';
 
 const keyOf = (name: string, rest: Partial<ApiKey> = {}): ApiKey => ({

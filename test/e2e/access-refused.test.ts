@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Client } from 'graphql-ws';
 import { Agent, request } from 'undici';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Role } from '../../src/config.js';
+import type { Role } from '../../src/access-settings.js';
 import { SessionInitiator } from '../../src/session-initiator.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { eventually } from '../support/eventually.js';

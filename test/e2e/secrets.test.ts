@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { request } from 'undici';
 import { expect, it, onTestFinished } from 'vitest';
-import { createEngine } from '../../src/app.js';
 import { loadSettings } from '../../src/config.js';
+import { createEngine } from '../../src/engine.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, OPEN, startNetwork } from '../support/network.js';
 

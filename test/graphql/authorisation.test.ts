@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
-import type { Role } from '../../src/config.js';
+import type { Role } from '../../src/access-settings.js';
 import { buildGraphqlSchema } from '../../src/graphql/schema.js';
 import { ROLES } from '../../src/key-formats.js';
 import { API_KEYS, bearer, type Server, startServer } from '../http/server.js';

@@ -1,4 +1,4 @@
-import type { Role } from '../../src/config.js';
+import type { Role } from '../../src/access-settings.js';
 
 /** Who may use what, by the rules of README: each operation of the schema is here. */
 export const RULES: Readonly<Record<string, readonly Role[]>> = {

@@ -1,7 +1,7 @@
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import type { Role } from '../../src/config.js';
+import type { Role } from '../../src/access-settings.js';
 import { API_KEYS, bearer, type Server, startServer } from '../http/server.js';
 
 const OTHERS = ['GUEST', 'BACKEND', 'CRM'] as const;

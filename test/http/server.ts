@@ -5,8 +5,9 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import type { Role } from '../../src/access-settings.js';
 import { type App, createApp } from '../../src/app.js';
-import { loadSettings, type Role } from '../../src/config.js';
+import { loadSettings } from '../../src/config.js';
 import { eventually } from '../support/eventually.js';
 import { type GraphqlAnswer, postGraphql } from '../support/network.js';
 

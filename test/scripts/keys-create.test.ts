@@ -52,7 +52,7 @@ describe('npm run keys:create', () => {
     expect(said.split(key)).toHaveLength(2);
     expect(entry + explained).not.toContain(key);
 
-    const { apiKeys } = loadSettings({ API_KEYS: `[${entry}]` }).config;
+    const { apiKeys } = loadSettings({ API_KEYS: `[${entry}]` }).config.access;
     const presented = { authorization: `Bearer ${key}`, origin: undefined };
     expect(identify(apiKeys, presented, new Date()).identity).toEqual({ name: 'console', role });
   });
@@ -69,7 +69,7 @@ describe('npm run keys:create', () => {
       ...['--role', 'GUEST', '--name', 'widget', '--origin', SHOP, '--origin', portal, '--expires-at', expiresAt],
     );
 
-    expect(loadSettings({ API_KEYS: `[${entry}]` }).config.apiKeys).toMatchObject([
+    expect(loadSettings({ API_KEYS: `[${entry}]` }).config.access.apiKeys).toMatchObject([
       { name: 'widget', origins: [SHOP, portal], expiresAt: new Date(expiresAt) },
     ]);
   });
@@ -111,7 +111,7 @@ describe('npm run keys:create -- --file', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual([JSON.parse(first.entry), JSON.parse(second.entry)]);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(readdirSync(join(file, '..'))).toEqual(['keys.json']);
-    expect(loadSettings({ API_KEYS_FILE: file }).config.apiKeysFile?.keys).toHaveLength(2);
+    expect(loadSettings({ API_KEYS_FILE: file }).config.access.apiKeysFile?.keys).toHaveLength(2);
     expect(readFileSync(file, 'utf8')).not.toContain(first.key);
   });
 
