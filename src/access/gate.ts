@@ -3,7 +3,7 @@ import type { ApiKey } from '../access-settings.js';
 import { type Identity, identify, refusalOf } from './api-keys.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';
-import { SourceAddresses } from './source-address.js';
+import { clientOf, SourceAddresses } from './source-address.js';
 
 /** How often is looked for keys that have expired. */
 const LOOK_MS = 250;
@@ -18,6 +18,8 @@ export interface Admitted extends Identity {
 export interface Arrival {
   /** Pseudonymised, as it may be kept; null where it is not known. */
   readonly sourceAddress: string | null;
+  /** Whom limits count, as {@link clientOf} tells it. For memory alone; null where it is not known. */
+  readonly client: string | null;
   /** Of the web page that sent it; undefined for programs. */
   readonly origin: string | undefined;
 }
@@ -63,7 +65,11 @@ export class Gate implements AsyncDisposable {
 
   /** Where a request comes from. */
   arrivalOf(request: Pick<IncomingMessage, 'socket' | 'headers'>): Arrival {
-    return { sourceAddress: this.#addresses.of(request), origin: request.headers.origin };
+    return {
+      sourceAddress: this.#addresses.of(request),
+      client: clientOf(request),
+      origin: request.headers.origin,
+    };
   }
 
   /** Lets in whoever presents a key of ours, from where that may be used. */

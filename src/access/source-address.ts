@@ -27,8 +27,20 @@ export class SourceAddresses {
     // An IPv4 client of a server that listens on `::` is the same client.
     const peer = ipaddr.process(address);
     const tag = createHmac('sha256', this.#key).update(textOf(peer)).digest('hex').slice(0, TAG_HEX_DIGITS);
-    return `${networkOf(peer)}#${tag}`;
+    // What a provider gives one customer is at least as large as these.
+    return `${networkOf(peer, peer.kind() === 'ipv4' ? 24 : 48)}#${tag}`;
   }
+}
+
+/**
+ * Whom limits count: an IPv4 address, or the /64 of an IPv6 one, since whoever has one address of it has them all. For memory
+ * alone: it is not to be kept. Null where the peer is not known.
+ */
+export function clientOf(request: Pick<IncomingMessage, 'socket'>): string | null {
+  const address = addressOf(request);
+  if (address === undefined || !ipaddr.isValid(address)) return null;
+  const peer = ipaddr.process(address);
+  return peer.kind() === 'ipv4' ? textOf(peer) : networkOf(peer, 64);
 }
 
 /** The one place that knows whom a request is from. */
@@ -40,9 +52,8 @@ type Address = ipaddr.IPv4 | ipaddr.IPv6;
 const textOf = (address: Address): string =>
   address instanceof ipaddr.IPv6 ? new ipaddr.IPv6(address.parts).toString() : address.toString();
 
-/** What a provider gives one customer is at least as large as these. */
-function networkOf(address: Address): string {
-  const bits = address.kind() === 'ipv4' ? 24 : 48;
+/** The network that the first bits of an address name. */
+function networkOf(address: Address, bits: number): string {
   const bytes = address.toByteArray().map((byte, index) => (index < bits / 8 ? byte : 0));
   return `${textOf(ipaddr.fromByteArray(bytes))}/${bits}`;
 }

@@ -24,7 +24,8 @@ function start(...fixed: ApiKey[]) {
     log: { info: () => undefined, error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
-  const admit = (key: string, origin?: string) => gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, origin });
+  const admit = (key: string, origin?: string) =>
+    gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, client: null, origin });
   const admitted = (key: string): Admitted => {
     const { caller } = admit(key);
     if (!caller) throw new Error(`${key} was not let in`);

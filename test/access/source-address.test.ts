@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SourceAddresses } from '../../src/access/source-address.js';
+import { clientOf, SourceAddresses } from '../../src/access/source-address.js';
 
 const addresses = new SourceAddresses(Buffer.alloc(32, 1));
 const of = (remoteAddress: string | undefined) =>
@@ -52,5 +52,25 @@ describe('the address of a request', () => {
         expect(kept).toMatch(/^([0-9a-f:]+::\/48|::\/48|[0-9a-f:]+\/48|[\d.]+\.0\/24)#[0-9a-f]{12}$/);
       }),
     );
+  });
+});
+
+describe('the client that limits count', () => {
+  const client = (remoteAddress: string | undefined) =>
+    clientOf({ socket: { remoteAddress } } as Pick<IncomingMessage, 'socket'>);
+
+  it('is an IPv4 address, in whatever form it comes', () => {
+    expect(client('203.0.113.77')).toBe('203.0.113.77');
+    expect(client('::ffff:203.0.113.77')).toBe('203.0.113.77');
+  });
+
+  it('is a /64 of IPv6, whatever address of it is used', () => {
+    expect(client('2001:db8:1:2:3:4:5:6')).toBe('2001:db8:1:2::/64');
+    expect(client('2001:db8:1:2:ffff::1')).toBe('2001:db8:1:2::/64');
+    expect(client('2001:db8:1:3::1')).toBe('2001:db8:1:3::/64');
+  });
+
+  it.each([undefined, 'somewhere'])('is not known for %j', (address) => {
+    expect(client(address)).toBeNull();
   });
 });

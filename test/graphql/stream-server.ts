@@ -50,7 +50,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     maxBufferedEvents,
     keepAliveMs,
     authenticate: (role = 'OPS') => ({ name: role, role: role as Role, sourceAddress: null }),
-    arrivalOf: () => ({ sourceAddress: null, origin: undefined }),
+    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined }),
     hold: () => () => undefined,
     admitsOrigin: () => false,
     acceptsHost: () => true,
