@@ -11,6 +11,9 @@ import { operations } from './operations.mjs';
 const TITLE = 'CXone guest sessions';
 const BASE = '/playground/';
 
+/** Where the page names the nonce of its answer: the server puts one in each time that it sends the page. */
+const NONCE = '{{nonce}}';
+
 /** Below this, compression headers cost more than they save. */
 const COMPRESS_FROM_BYTES = 1024;
 
@@ -20,6 +23,7 @@ const gz = promisify(gzip);
 
 /**
  * Writes the playground into a folder, each file with its `.br` and `.gz` beside it, and removes what an older version left.
+ * index.html has none: it is another with each answer.
  *
  * Every name but index.html carries a hash of the content, so that browsers may keep it for ever.
  *
@@ -29,7 +33,9 @@ const gz = promisify(gzip);
 export async function buildPlayground(directory) {
   const files = await contents();
   await mkdir(directory, { recursive: true });
-  const written = await Promise.all([...files].map(([name, body]) => writeAll(join(directory, name), body)));
+  const written = await Promise.all(
+    [...files].map(([name, body]) => writeAll(join(directory, name), body, { compressed: name !== 'index.html' })),
+  );
   // Last: until now a page that is already open still found the files that it names.
   removeAllBut(written.flat(), directory);
   return written.flat();
@@ -59,6 +65,7 @@ async function contents() {
   };
   const page = {
     style: add('graphiql', 'css', `${graphiql.css}\n${await source('page.css')}`),
+    styles: add('styles', 'js', await source('styles.js')),
     script: add('graphiql', 'js', graphiql.js),
     boot: add('boot', 'js', await source('boot.js')),
     icon: add('favicon', 'ico', Buffer.from(graphiql.favicon.split(',')[1], 'base64')),
@@ -68,7 +75,7 @@ async function contents() {
   return files;
 }
 
-function indexPage({ style, script, boot, icon, settings }) {
+function indexPage({ style, styles, script, boot, icon, settings }) {
   // Data, not script: a browser does not run it, so the content security policy needs no exception for it.
   const data = JSON.stringify(settings).replaceAll('<', '\\u003c');
   return `<!doctype html>
@@ -84,6 +91,7 @@ function indexPage({ style, script, boot, icon, settings }) {
     <noscript>The playground needs JavaScript.</noscript>
     <div id="root"></div>
     <script type="application/json" id="settings">${data}</script>
+    <script src="${styles}" nonce="${NONCE}"></script>
     <script src="${script}"></script>
     <script src="${boot}"></script>
   </body>
@@ -91,9 +99,9 @@ function indexPage({ style, script, boot, icon, settings }) {
 `;
 }
 
-async function writeAll(path, body) {
+async function writeAll(path, body, { compressed }) {
   const forms = [[path, body]];
-  if (body.length >= COMPRESS_FROM_BYTES) {
+  if (compressed && body.length >= COMPRESS_FROM_BYTES) {
     const quality = { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_SIZE_HINT]: body.length };
     const [small, compatible] = await Promise.all([brotli(body, { params: quality }), gz(body, { level: 9 })]);
     forms.push([`${path}.br`, small], [`${path}.gz`, compatible]);

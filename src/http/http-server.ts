@@ -2,12 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import { type FastifyError, type FastifyInstance, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { StartupError } from '../errors.js';
 import { registerAuditKey } from './audit-key.js';
 import { registerCors } from './cors.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
+import { SECURITY_HEADERS } from './security-headers.js';
 
 const MAX_BODY_BYTES = 100_000;
 const IDLE_SWEEP_MS = 50;
@@ -51,24 +52,17 @@ export interface HttpServer extends AsyncDisposable {
 
 export const GRAPHQL_PATH = '/graphql';
 
-/** What helmet sends, for answers that are no pages; the playground has its own. Constant, since each request pays for them. */
-const SECURITY_HEADERS = {
-  'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'strict-transport-security': 'max-age=31536000',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-};
-
 /** @throws StartupError when it cannot listen there */
 export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
   const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy, log } = options;
-  const app = fastify({ bodyLimit: MAX_BODY_BYTES, return503OnClosing: false, requestTimeout: 30_000 });
+  const app = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    return503OnClosing: false,
+    requestTimeout: 30_000,
+    frameworkErrors: refuseUrl,
+  });
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     connections.add(socket);
@@ -165,6 +159,14 @@ function factsOf(message: IncomingMessage): RequestFacts {
 function unquoted(text: string): string {
   const [, quoted] = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text) ?? [];
   return quoted === undefined ? text : quoted.replace(/\\(.)/g, '$1');
+}
+
+/** For a path that cannot be decoded: no hook has seen the request. */
+function refuseUrl(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+  void reply
+    .headers(SECURITY_HEADERS)
+    .code(error.statusCode ?? 400)
+    .send({ error: 'The path is not valid.' });
 }
 
 const urlOf = ({ address, family, port }: AddressInfo): string =>

@@ -75,6 +75,9 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
       if (protocol !== 'data:') hosts.add(hostname || asked.url());
     });
     const page = await context.newPage();
+    await page.exposeFunction('noteViolation', (what: string) => violations.push(what));
+    await page.addInitScript(`addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI, sample }) =>
+      noteViolation([effectiveDirective, blockedURI, sample].join(' ')));`);
     page.on('websocket', (socket) => hosts.add(new URL(socket.url()).hostname));
     page.on('console', (message) => {
       if (/content security policy|refused to/i.test(message.text())) violations.push(message.text());
@@ -92,7 +95,6 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
 
     expect(await page.locator('.graphiql-tab-button').allInnerTexts()).toEqual(names);
     expect(await page.locator('.graphiql-query-editor').textContent()).toContain('mutation');
-    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
     expect(violations).toEqual([]);
     expect([...hosts]).toEqual(['127.0.0.1']);
   });
@@ -138,6 +140,42 @@ describe.skipIf(!existsSync(CHROMIUM))(`the playground in a browser (needs ${CHR
     await run(page, 'WatchSessions');
 
     expect((await socket).url()).toBe(`${origin.replace('http', 'ws')}/graphql`);
+    expect(violations).toEqual([]);
+  });
+
+  it('needs no policy that lets in styles from markup, whatever one does in it', async () => {
+    const { page, violations } = shared;
+    page.setDefaultTimeout(5_000);
+    const header = async (path: string) => (await fetch(origin + path)).headers.get('content-security-policy');
+    for (const path of ['/playground', '/playground/missing'])
+      expect(await header(path)).not.toContain('unsafe-inline');
+
+    const query = page.locator('.graphiql-query-editor');
+    await page.getByRole('button', { name: 'New tab' }).click();
+    await query.locator('.view-lines').click();
+    await page.keyboard.type('{ o');
+    await page.keyboard.press('Control+Space');
+    await query.locator('.suggest-widget.visible .monaco-list-row', { hasText: 'ok' }).first().waitFor();
+    await page.keyboard.press('Escape');
+    await query.locator('.view-lines').click({ button: 'right' });
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
+    await page.locator('.graphiql-doc-explorer a', { hasText: 'Query' }).click();
+    await page.getByRole('button', { name: 'Open settings dialog' }).click();
+    for (const theme of ['Dark', 'Light']) {
+      await page.getByRole('button', { name: theme }).click();
+      await page.locator(`body.graphiql-${theme.toLowerCase()}`).waitFor();
+    }
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+    // What the editor places by its markup stands where it should: the lines below each other.
+    await page.getByRole('tab', { name: 'OpenSession' }).click();
+    await query.locator('.view-line', { hasText: 'mutation' }).waitFor();
+    const tops = await query.locator('.view-line').evaluateAll((lines) => lines.map((line) => line.style.top));
+    expect(new Set(tops).size).toBe(tops.length);
+    await page.getByRole('button', { name: 'Close Tab' }).last().click();
+
     expect(violations).toEqual([]);
   });
 });

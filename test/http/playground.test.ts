@@ -7,6 +7,7 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { registerPlayground } from '../../src/http/playground.js';
+import { RawConnection } from './server.js';
 
 const directory = fileURLToPath(new URL('../../dist/playground', import.meta.url));
 
@@ -44,7 +45,7 @@ describe('the playground', () => {
 
       expect(status).toBe(200);
       expect(headers['content-type']).toBe('text/html; charset=utf-8');
-      expect(headers['cache-control']).toBe('no-cache');
+      expect(headers['cache-control']).toBe('no-store');
       expect(text).toContain('<div id="root"></div>');
     },
   );
@@ -59,7 +60,7 @@ describe('the playground', () => {
     const { text } = await server.get('/playground');
     const names = [...text.matchAll(/"(\/playground\/[^"]+)"/g)].map(([, name]) => name!);
 
-    expect(names).toHaveLength(7);
+    expect(names).toHaveLength(8);
     expect(names.map((name) => name.replace('/playground/', '')).sort()).toEqual([...assets].sort());
     for (const name of names) expect((await server.get(name)).status, name).toBe(200);
   });
@@ -88,12 +89,32 @@ describe('the playground', () => {
     expect(unpack(body).equals(readFileSync(join(directory, script)))).toBe(true);
   });
 
-  it('compresses its page too, which still has to be asked for each time', async () => {
-    const { headers, body } = await server.get('/playground', { 'accept-encoding': 'gzip, deflate, br' });
+  it('gives each of its pages a nonce of its own, and that to one script', async () => {
+    const answers = [await server.get('/playground'), await server.get('/playground')];
+    const nonces = answers.map(
+      ({ headers }) => /'nonce-([\w-]{22})'/.exec(String(headers['content-security-policy']))?.[1],
+    );
 
-    expect(headers['content-encoding']).toBe('br');
-    expect(headers['cache-control']).toBe('no-cache');
-    expect(brotliDecompressSync(body).toString()).toContain('<div id="root"></div>');
+    expect(new Set(nonces)).toHaveProperty('size', 2);
+    for (const [i, { text, headers }] of answers.entries()) {
+      expect(text.split(nonces[i]!)).toHaveLength(2);
+      expect(text).toMatch(new RegExp(`<script src="/playground/styles\\.\\w+\\.js" nonce="${nonces[i]}"></script>`));
+      expect(headers['content-security-policy']).toContain(`style-src 'self' 'nonce-${nonces[i]}';`);
+    }
+  });
+
+  it.each([
+    '/playground/./index.html',
+    '/playground/%2e/index.html',
+    '/playground//index.html',
+    '/playground/index.html/',
+  ])('does not give its page away as a file that may be kept, at %s', async (path) => {
+    const connection = await RawConnection.open(server.origin);
+    connection.write(`GET ${path} HTTP/1.1\nhost: localhost\nconnection: close\n\n`);
+    await connection.closes();
+
+    expect(connection.received).not.toContain('immutable');
+    expect(connection.received).not.toContain('{{nonce}}');
   });
 
   it.each(['/playground', `/playground/${script}`, '/playground/missing.js'])(
@@ -108,6 +129,7 @@ describe('the playground', () => {
           "default-src 'none'",
           "script-src 'self'",
           "worker-src 'self'",
+          expect.stringMatching(/^style-src 'self'( 'nonce-[\w-]+')?$/),
           `connect-src 'self' ws://${host} wss://${host}`,
           "object-src 'none'",
           "base-uri 'none'",
