@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StartupError } from '../errors.js';
@@ -40,6 +40,14 @@ export function makeWayTo(url: string): string {
   } catch (error) {
     throw unopenable(path, error);
   }
+}
+
+/**
+ * Makes the file where there is none, for its owner alone: SQLite would let everybody on the machine read it, and gives the
+ * files beside it the rights of this one. One that is there keeps those that it has.
+ */
+export function makePrivate(path: string): void {
+  closeSync(openSync(path, 'a', 0o600));
 }
 
 /** What keeps a database from being opened, told to who has tried. */

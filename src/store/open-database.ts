@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { PrismaClient } from '../generated/prisma/client.js';
 import { MIGRATIONS } from '../paths.js';
 import { assertAppendOnly } from './append-only.js';
-import { makeWayTo, unopenable } from './database-file.js';
+import { makePrivate, makeWayTo, unopenable } from './database-file.js';
 import { type DatabaseLock, lockDatabase } from './database-lock.js';
 import { GuestVault } from './guest-vault.js';
 import { assertGuestKeys, keyringRow, keyWrapOf, makeKeyring } from './keyring.js';
@@ -77,6 +77,7 @@ export async function openDatabase(url: string, keysOf: KeySource): Promise<Open
 }
 
 function bringUpToDate(path: string, masterKeys: MasterKeys): readonly string[] {
+  if (!existsSync(path)) makePrivate(path);
   const connection = new SqliteConnection(path);
   try {
     connection.assertDurable();

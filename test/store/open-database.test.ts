@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -82,6 +83,18 @@ describe('a database that opens', () => {
     expect(writerOf(database).get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
     expect(writerOf(database).get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
     expect(await database.prisma.guestSession.count()).toBe(0);
+  });
+
+  it('is made for its owner alone, with the files beside it, and keeps the rights that it is given later', async () => {
+    const rights = (suffix: string) => statSync(path + suffix).mode & 0o777;
+    const database = await open();
+    writerOf(database);
+    expect(['', '-wal', '-shm'].map(rights)).toEqual([0o600, 0o600, 0o600]);
+
+    await closeWithWriter(opened.pop()!);
+    chmodSync(path, 0o640);
+    await open();
+    expect(rights('')).toBe(0o640);
   });
 
   it('is found again with all that was committed, and nothing that was not', async () => {
