@@ -42,9 +42,11 @@ export const apiKeys = z
   })
   .pipe(z.array(apiKey, 'must be a JSON list'))
   .superRefine((keys, context) => {
-    for (const [index, { name }] of keys.entries()) {
-      if (keys.findIndex((key) => key.name === name) === index) continue;
-      context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of another key' });
+    for (const [index, key] of keys.entries()) {
+      const { name, sha256 } = clashOf(key, keys.slice(0, index));
+      if (name) context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is the name of another key' });
+      // Nobody could say which of the two names has acted.
+      if (sha256) context.addIssue({ code: 'custom', path: [index, 'sha256'], message: 'is the key of another name' });
     }
   });
 
@@ -66,23 +68,36 @@ type CheckedKeys =
   | { readonly keys: z.output<typeof apiKeys>; readonly problems: readonly [] }
   | { readonly keys: null; readonly problems: readonly string[] };
 
-/** Checks a list of keys as a whole. @param others keys that are there besides: a name is one key's alone */
-export function checkKeys(text: string, others: readonly { readonly name: string }[]): CheckedKeys {
+/** Checks a list of keys as a whole. @param others keys that are there besides: a name is one key's alone, and a key one name's */
+export function checkKeys(text: string, others: readonly Named[]): CheckedKeys {
   const { data, error } = apiKeys.safeParse(text);
   const problems = error
     ? error.issues.map(({ path, message }) => (path.length > 0 ? `at ${path.join('.')}: ${message}` : message))
-    : takenNames(data, others).map((index) => `at ${index}.name: ${TAKEN}`);
+    : clashesWith(others, data).map(({ place, message }) => `at ${place}: ${message}`);
   return data && problems.length === 0 ? { keys: data, problems: [] } : { keys: null, problems };
 }
 
-/** What a name is that {@link takenNames} finds. */
-export const TAKEN = 'is the name of a key in API_KEYS';
+/** What keys are told apart by. */
+interface Named {
+  readonly name: string;
+  readonly sha256: string;
+}
 
-/** Which of these have a name that one of the others has. */
-export const takenNames = (
-  keys: readonly { readonly name: string }[],
-  others: readonly { readonly name: string }[],
-): number[] => keys.flatMap(({ name }, index) => (others.some((other) => other.name === name) ? [index] : []));
+/** Whether one of the others has the name of a key, or is that key under another name. */
+const clashOf = ({ name, sha256 }: Named, others: readonly Named[]) => ({
+  name: others.some((other) => other.name === name),
+  sha256: others.some((other) => other.sha256 === sha256 && other.name !== name),
+});
+
+/** What the keys of a file have in common with those of `API_KEYS`, and where. */
+export const clashesWith = (others: readonly Named[], keys: readonly Named[]): { place: string; message: string }[] =>
+  keys.flatMap((key, index) => {
+    const { name, sha256 } = clashOf(key, others);
+    return [
+      ...(name ? [{ place: `${index}.name`, message: 'is the name of a key in API_KEYS' }] : []),
+      ...(sha256 ? [{ place: `${index}.sha256`, message: 'is the key of another name in API_KEYS' }] : []),
+    ];
+  });
 
 /** Why a file cannot be read. */
 export const unreadable = (error: unknown): string =>

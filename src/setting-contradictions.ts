@@ -1,5 +1,5 @@
 import type { ApiKey } from './access-settings.js';
-import { TAKEN, takenNames } from './key-formats.js';
+import { clashesWith } from './key-formats.js';
 import { isLoopback } from './loopback.js';
 
 /** Of the settings that were understood, those that have to fit each other. */
@@ -42,8 +42,8 @@ export function contradictions(given: Readonly<Record<string, string | undefined
   if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
     problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
   }
-  for (const index of takenNames(env?.API_KEYS_FILE?.keys ?? [], env?.API_KEYS ?? [])) {
-    problems.push(`API_KEYS_FILE (at keys.${index}.name): ${TAKEN}`);
+  for (const { place, message } of clashesWith(env?.API_KEYS ?? [], env?.API_KEYS_FILE?.keys ?? [])) {
+    problems.push(`API_KEYS_FILE (at keys.${place}): ${message}`);
   }
   const isOpen = given.API_KEYS_FILE === undefined && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
   if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {

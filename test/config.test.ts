@@ -18,7 +18,8 @@ const signingKeyAs = {
 /** What of it is secret, in base64. */
 const SIGNING_SEED = Buffer.from(SIGNING_KEY.export({ format: 'jwk' }).d ?? '', 'base64url').toString('base64');
 const ecKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-const sha256 = createHash('sha256').update('a key').digest('hex');
+const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
+const sha256 = hashOf('a key');
 
 const TENANT = {
   CXONE_BASE_URL: 'https://api.example.com',
@@ -145,10 +146,10 @@ describe('the settings', () => {
       FRAUD_TIMEOUT_MS: '8',
       FRAUD_FAIL_MODE: 'open',
       MAX_CONCURRENT_SESSIONS: '9',
-      API_KEYS_FILE: fileWith(keys({ name: 'portal', role: 'BACKEND', sha256 })),
+      API_KEYS_FILE: fileWith(keys({ name: 'portal', role: 'BACKEND', sha256: hashOf('portal') })),
       API_KEYS: keys(
         { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase(), origins: ['https://shop.example.com'] },
-        { name: 'ops', role: 'OPS', sha256, expiresAt: '2030-01-01T00:00:00Z' },
+        { name: 'ops', role: 'OPS', sha256: hashOf('ops'), expiresAt: '2030-01-01T00:00:00Z' },
       ),
       LOG_LEVEL: 'trace',
     });
@@ -197,11 +198,11 @@ describe('the settings', () => {
       access: {
         apiKeys: [
           { name: 'widget', role: 'GUEST', sha256, origins: ['https://shop.example.com'] },
-          { name: 'ops', role: 'OPS', sha256, expiresAt: new Date('2030-01-01T00:00:00Z') },
+          { name: 'ops', role: 'OPS', sha256: hashOf('ops'), expiresAt: new Date('2030-01-01T00:00:00Z') },
         ],
         apiKeysFile: {
           path: expect.stringContaining('keys.json'),
-          keys: [{ name: 'portal', role: 'BACKEND', sha256 }],
+          keys: [{ name: 'portal', role: 'BACKEND', sha256: hashOf('portal') }],
         },
       },
       playground: false,
@@ -511,12 +512,24 @@ describe('the settings', () => {
 
   it('refuse a file of keys that is not there, is broken, or has a name of API_KEYS, and say why', () => {
     const portal = { name: 'portal', role: 'BACKEND', sha256 };
-    const API_KEYS_FILE = fileWith(keys({ name: 'x', role: 'OPS', sha256 }, portal));
+    const API_KEYS_FILE = fileWith(keys({ name: 'x', role: 'OPS', sha256: hashOf('x') }, portal));
 
     expect(problemsOf({ API_KEYS_FILE: `${API_KEYS_FILE}.gone` })).toEqual(['API_KEYS_FILE: cannot be read (ENOENT)']);
     expect(problemsOf({ API_KEYS_FILE: fileWith('[') })).toEqual(['API_KEYS_FILE (at keys): must be a JSON list']);
     expect(problemsOf({ API_KEYS_FILE, API_KEYS: keys(portal) })).toEqual([
       'API_KEYS_FILE (at keys.1.name): is the name of a key in API_KEYS',
+    ]);
+  });
+
+  it('refuse one key under two names, since nobody could say who has used it', () => {
+    const [one, other] = ['one', 'other'].map((name) => ({ name, role: 'OPS', sha256 }));
+    const inCapitals = { ...other, sha256: sha256.toUpperCase() };
+
+    expect(problemsOf({ API_KEYS: keys(one!, inCapitals) })).toEqual([
+      'API_KEYS (at 1.sha256): is the key of another name',
+    ]);
+    expect(problemsOf({ API_KEYS: keys(one!), API_KEYS_FILE: fileWith(keys(inCapitals)) })).toEqual([
+      'API_KEYS_FILE (at keys.0.sha256): is the key of another name in API_KEYS',
     ]);
   });
 

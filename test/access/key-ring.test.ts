@@ -102,15 +102,21 @@ describe('the keys of a file', () => {
     await eventually(() => said.length > 2);
     write(entry('fixed'), entry('twice'), entry('first'));
     await eventually(() => said.length > 3);
+    write(entry('first'), { ...entry('fixed'), name: 'other' });
+    await eventually(() => said.length > 4);
+    write(entry('first'), { ...entry('first'), name: 'alias' });
+    await eventually(() => said.length > 5);
     expect(said.slice(1).map(({ fields }) => (fields as { problems: unknown }).problems)).toEqual([
       ['must be a JSON list'],
       ['cannot be read (ENOENT)'],
       ['at 0.name: is the name of a key in API_KEYS'],
+      ['at 1.sha256: is the key of another name in API_KEYS'],
+      ['at 1.sha256: is the key of another name'],
     ]);
     expect(names()).toEqual(['fixed', 'first']);
 
     write(entry('first'), entry('mended'));
-    await eventually(() => said.length > 4);
+    await eventually(() => said.length > 6);
     expect(names()).toEqual(['fixed', 'first', 'mended']);
   });
 
