@@ -102,6 +102,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       file: config.access.apiKeysFile,
       addressKey: vault.derive('source addresses'),
       write: (refusals) => ledger.execute('recordRefusals', refusals, { linger: true }),
+      writeKeyChange: (change) => ledger.execute('recordKeyChange', change),
       log,
     });
     teardown.use(gate);

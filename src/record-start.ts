@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { canonicalJson } from './canonical-json.js';
 import type { Config } from './config.js';
@@ -10,7 +10,12 @@ interface Start {
   readonly config: Config;
   /** The names of those that it has applied. */
   readonly appliedMigrations: readonly string[];
+  /** Derives a key that the database keeps. */
+  readonly vault: { derive(purpose: string): Buffer };
 }
+
+/** Digits of a fingerprint: enough to tell keys apart, and 48 bits of a hash that nobody can compute. */
+const FINGERPRINT_DIGITS = 12;
 
 /**
  * Writes down in the audit trail which program begins, with which settings. The entry has their hash, and the
@@ -21,7 +26,7 @@ interface Start {
 export async function recordStart(start: Start, ledger: Ledger, log: Log): Promise<void> {
   const { appliedMigrations } = start;
   const { version } = JSON.parse(await readFile(PACKAGE, 'utf8')) as { version: string };
-  const configuration = canonicalJson(shown(start.config));
+  const configuration = canonicalJson(shown(start));
   const sha256 = createHash('sha256').update(configuration).digest('hex');
   const reasons = [`version ${version}`, `configuration sha256 ${sha256}`];
   if (appliedMigrations.length > 0) reasons.push(`migrations applied: ${appliedMigrations.join(', ')}`);
@@ -40,17 +45,26 @@ interface Log {
   debug(fields: object, message: string): void;
 }
 
-/** Settings as they may be told: hashes of API keys could be tried out, and a query in a URL may hold a token. */
-function shown(config: Config): object {
+/**
+ * Settings as they may be told. Hashes of API keys could be tried out, since nobody says that a key is a long one: a keyed hash
+ * tells that a key is another than at the start before. A query in a URL may hold a token.
+ */
+function shown({ config, vault }: Start): object {
   const { crm, fraud, access } = config;
   const { apiKeys, apiKeysFile } = access;
+  const secret = vault.derive('API key fingerprints');
+  const fingerprintOf = (sha256: string) =>
+    createHmac('sha256', secret).update(sha256).digest('hex').slice(0, FINGERPRINT_DIGITS);
   return {
     ...config,
     crm: { ...crm, webhookUrl: withoutQuery(crm.webhookUrl) },
     fraud: { ...fraud, serviceUrl: withoutQuery(fraud.serviceUrl) },
     access: {
       ...access,
-      apiKeys: [...apiKeys, ...(apiKeysFile?.keys ?? [])].map(({ sha256: _, ...key }) => key),
+      apiKeys: [...apiKeys, ...(apiKeysFile?.keys ?? [])].map(({ sha256, ...key }) => ({
+        ...key,
+        fingerprint: fingerprintOf(sha256),
+      })),
       apiKeysFile: apiKeysFile?.path,
     },
   };

@@ -13,6 +13,7 @@ const STARTS = /* GraphQL */ `
 `;
 const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8'));
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+const FINGERPRINT = expect.stringMatching(/^[0-9a-f]{12}$/);
 const hashIn = (reason: string) => /configuration sha256 ([0-9a-f]{64})(;|$)/.exec(reason)?.[1];
 
 /** Starts a server, and gives what its trail and its log say of the start. */
@@ -77,11 +78,29 @@ describe('the start of a server', () => {
     const { logged } = await start(`file:${join(temporaryDirectory(), 'test.db')}`, env, 'a-key');
 
     expect(JSON.parse(logged.configuration).access.apiKeys).toEqual([
-      { name: 'console', role: 'OPS', expiresAt: '2090-01-01T00:00:00.000Z' },
+      { name: 'console', role: 'OPS', expiresAt: '2090-01-01T00:00:00.000Z', fingerprint: FINGERPRINT },
     ]);
     expect(JSON.parse(logged.configuration).fraud.serviceUrl).toBe('https://fraud.test/?…');
     expect(logged.configuration).not.toContain(sha256('a-key'));
     expect(logged.configuration).not.toContain('t0p');
+  });
+
+  it('has another hash where a key alone was exchanged, and the log tells which', async () => {
+    const databaseUrl = `file:${join(temporaryDirectory(), 'test.db')}`;
+    const keysOf = (portal: string) => ({
+      API_KEYS: JSON.stringify([
+        { name: 'console', role: 'OPS', sha256: sha256('a-key') },
+        { name: 'portal', role: 'BACKEND', sha256: sha256(portal) },
+      ]),
+    });
+    const runs = [];
+    for (const portal of ['one', 'one', 'another']) runs.push(await start(databaseUrl, keysOf(portal), 'a-key'));
+    const [before, same, after] = runs.map(({ logged }) => JSON.parse(logged.configuration).access.apiKeys);
+
+    expect(same).toEqual(before);
+    expect(after[0]).toEqual(before[0]);
+    expect(after[1].fingerprint).not.toBe(before[1].fingerprint);
+    for (const { starts, logged } of runs) expect(hashIn(starts[0].reason)).toBe(sha256(logged.configuration));
   });
 
   it('tells also of the keys in the file that it begins with', async () => {
@@ -94,7 +113,13 @@ describe('the start of a server', () => {
     const { logged } = await start(`file:${join(directory, 'test.db')}`, env, 'another');
 
     const { apiKeys, apiKeysFile } = JSON.parse(logged.configuration).access;
-    expect([apiKeys, apiKeysFile]).toEqual([[{ name: 'console', role: 'OPS' }, key], API_KEYS_FILE]);
+    expect([apiKeys, apiKeysFile]).toEqual([
+      [
+        { name: 'console', role: 'OPS', fingerprint: FINGERPRINT },
+        { ...key, fingerprint: FINGERPRINT },
+      ],
+      API_KEYS_FILE,
+    ]);
     expect(logged.configuration).not.toContain(sha256('a-key'));
   });
 

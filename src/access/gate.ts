@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ApiKey } from '../access-settings.js';
 import { type Identity, identify, refusalOf } from './api-keys.js';
+import { type KeyChange, KeyChanges } from './key-changes.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';
 import { clientOf, SourceAddresses } from './source-address.js';
@@ -29,6 +30,8 @@ export type Admission = { readonly caller: Admitted } | { readonly caller: null;
 
 export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'log'> {
   readonly log: KeyRingLog;
+  /** Writes down that the keys are others; may fail. */
+  writeKeyChange(change: KeyChange): Promise<unknown>;
   /** Of the hashes that stand for addresses. */
   readonly addressKey: Buffer;
 }
@@ -40,11 +43,12 @@ interface Guest {
   readonly origin: string | undefined;
 }
 
-/** Who may come in, and who may do what: whoever is turned away is in the audit trail. */
+/** Who may come in, and who may do what: whoever is turned away is in the audit trail, and so is each change of the keys. */
 export class Gate implements AsyncDisposable {
   readonly #ring: KeyRing;
   readonly #addresses: SourceAddresses;
   readonly #refusals: Refusals;
+  readonly #keyChanges: KeyChanges;
   /** What a caller was let in by. */
   readonly #guests = new WeakMap<object, Guest>();
   readonly #staying = new Map<() => void, Guest>();
@@ -52,7 +56,11 @@ export class Gate implements AsyncDisposable {
 
   constructor(settings: GateSettings) {
     this.#ring = new KeyRing(settings);
-    this.#ring.onChange = () => this.#look();
+    this.#keyChanges = new KeyChanges({ write: (change) => settings.writeKeyChange(change), log: settings.log });
+    this.#ring.onChange = (change) => {
+      this.#keyChanges.record(change);
+      this.#look();
+    };
     this.#addresses = new SourceAddresses(settings.addressKey);
     this.#refusals = new Refusals(settings);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
@@ -133,6 +141,7 @@ export class Gate implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     this.#ring[Symbol.dispose]();
+    await this.#keyChanges[Symbol.asyncDispose]();
     await this.#refusals[Symbol.asyncDispose]();
   }
 }

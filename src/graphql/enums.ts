@@ -120,6 +120,7 @@ register(AuditKind, 'AuditKind', 'What an audit entry records.', {
     'Somebody without a valid key, or without the right to do it, was turned away. The first is told of at once; what the same ' +
     'caller is refused for the same reason within a minute is counted (`attempts`).',
   SERVER_STARTED: 'The server was started, with these settings.',
+  KEYS_CHANGED: 'The API keys were changed while the server ran, or were not, since the file of them is not valid.',
   GUEST_ERASED: "A guest's personal data was erased.",
   TRAIL_ARCHIVED: 'The oldest entries were moved to an archive.',
 });

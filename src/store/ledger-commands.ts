@@ -17,7 +17,7 @@ import {
   releaseAbandonedAttempts,
 } from './session-commands.js';
 import { removeOldSessions } from './session-retention.js';
-import { recordFailure, recordRefusals, recordStart } from './trail-commands.js';
+import { recordFailure, recordKeyChange, recordRefusals, recordStart } from './trail-commands.js';
 
 /**
  * All that is ever written. A command is a function of the transaction and one argument of plain data, so that it can be sent
@@ -50,6 +50,7 @@ export const LEDGER_COMMANDS = {
   removeOldSessions,
   recordCheckpoint,
   recordFailure,
+  recordKeyChange,
   recordRefusals,
   recordStart,
 } as const;

@@ -44,6 +44,17 @@ export function recordRefusals(transaction: LedgerTransaction, refusals: readonl
   }
 }
 
+/** The API keys are others now; `REJECTED`: they should have been. */
+interface KeyChangeRow {
+  readonly status: 'SUCCESS' | 'REJECTED';
+  readonly reason: string;
+}
+
+export function recordKeyChange(transaction: LedgerTransaction, change: KeyChangeRow): void {
+  const subject = { ...NO_SESSION, id: mintRequestId().id };
+  auditSession(transaction, subject, { kind: 'KEYS_CHANGED', ...change, actor: systemActor('server') });
+}
+
 /** The server begins. */
 export function recordStart(transaction: LedgerTransaction, { reason }: { readonly reason: string }): void {
   const subject = { ...NO_SESSION, id: mintRequestId().id };

@@ -21,6 +21,7 @@ function start(...fixed: ApiKey[]) {
     file: null,
     addressKey: Buffer.alloc(32),
     write: async (refusals) => void written.push(...refusals),
+    writeKeyChange: async () => undefined,
     log: { info: () => undefined, error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { KeyChange } from '../../src/access/key-changes.js';
 import { KeyRing } from '../../src/access/key-ring.js';
 import { type FileState, watchKeyFile } from '../../src/access/watch-key-file.js';
 import { eventually } from '../support/eventually.js';
@@ -35,10 +36,13 @@ function start() {
     log: { info: log('info'), error: log('error') },
   });
   onTestFinished(() => ring[Symbol.dispose]());
+  const changes: KeyChange[] = [];
+  ring.onChange = (change) => void changes.push(change);
   return {
     ring,
     path,
     said,
+    changes,
     names: () => [...ring.keys].map(({ name }) => name),
     write: (...list: object[]) => writeFileSync(path, JSON.stringify(list)),
   };
@@ -62,7 +66,7 @@ describe('the keys of a file', () => {
         fields: {
           added: [{ name: 'second', role: 'OPS' }],
           removed: [],
-          changed: [{ name: 'first', role: 'CRM' }],
+          changed: [{ name: 'first', role: 'CRM', changes: ['role was BACKEND'] }],
         },
       },
       {
@@ -71,6 +75,47 @@ describe('the keys of a file', () => {
         fields: { added: [], removed: [{ name: 'first', role: 'CRM' }], changed: [] },
       },
     ]);
+  });
+
+  it('are told of with each change in a line: whose key was exchanged, and nothing of the key itself', async () => {
+    const { write, changes } = start();
+    const shop = ['https://shop.example.com'];
+    write(entry('first', 'BACKEND', { expiresAt: '2090-01-01T00:00:00Z' }), entry('a "quoted", name', 'GUEST'));
+    await eventually(() => changes.length > 0);
+    write({ ...entry('first', 'OPS'), sha256: entry('another').sha256 }, entry('crm', 'CRM', { origins: shop }));
+    await eventually(() => changes.length > 1);
+    write(entry('first', 'OPS'), entry('crm', 'CRM'));
+    await eventually(() => changes.length > 2);
+
+    expect(changes).toEqual([
+      {
+        status: 'SUCCESS',
+        reason:
+          'added: "a \\"quoted\\", name" (GUEST); changed: "first" (BACKEND, expires 2090-01-01T00:00:00.000Z, was never)',
+      },
+      {
+        status: 'SUCCESS',
+        reason:
+          'added: "crm" (CRM); removed: "a \\"quoted\\", name" (GUEST); ' +
+          'changed: "first" (OPS, exchanged, role was BACKEND, expires never, was 2090-01-01T00:00:00.000Z)',
+      },
+      { status: 'SUCCESS', reason: 'changed: "first" (OPS, exchanged), "crm" (CRM, other origins)' },
+    ]);
+  });
+
+  it('are told of once while the file is not valid, and again when it is broken anew', async () => {
+    const { write, path, said, changes } = start();
+    for (const [index, text] of ['[', '[{', '{}'].entries()) {
+      writeFileSync(path, text);
+      await eventually(() => said.length > index);
+    }
+    write(entry('first'), entry('second'));
+    await eventually(() => said.length > 3);
+    rmSync(path);
+    await eventually(() => said.length > 4);
+
+    const broken = { status: 'REJECTED', reason: 'API_KEYS_FILE is not valid: the keys stay as they were' };
+    expect(changes).toEqual([broken, { status: 'SUCCESS', reason: 'added: "second" (BACKEND)' }, broken]);
   });
 
   it('stay as they are while the file is broken, of which all is logged and no value', async () => {

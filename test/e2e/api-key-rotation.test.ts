@@ -37,6 +37,18 @@ async function start(...first: object[]) {
     path,
     write,
     statusOf: async (key: string) => (await network.graphql('{ __typename }', undefined, as(key))).status,
+    /** What the trail says of changes, oldest first. */
+    async changes(count: number): Promise<string[][]> {
+      return eventually(async () => {
+        const query = '{ audits(filter: { kind: KEYS_CHANGED }) { nodes { status reason } } verifyAuditTrail { ok } }';
+        const { data } = await network.graphql(query, undefined, as('ops'));
+        expect(data.verifyAuditTrail.ok).toBe(true);
+        const { nodes } = data.audits;
+        return (
+          nodes.length >= count && nodes.map(({ status, reason }: Record<string, string>) => [status, reason]).reverse()
+        );
+      });
+    },
     logged: (text: string) => eventually(() => network.logLines.find((line) => line.includes(text))),
     /** Why who was turned away, oldest first. */
     async refusals(count: number): Promise<string[][]> {
@@ -54,7 +66,7 @@ async function start(...first: object[]) {
 
 describe('a change of the file of keys, without a restart', () => {
   it('lets a new key in and turns one away that was taken back, by name and within a second also on its sockets', async () => {
-    const { app, write, statusOf, logged, refusals } = await start(entry('old', 'CRM'));
+    const { app, write, statusOf, logged, refusals, changes } = await start(entry('old', 'CRM'));
     expect([await statusOf('old'), await statusOf('new'), await statusOf('ops')]).toEqual([200, 401, 200]);
     const [old, ops] = [await openWithKey(app.url, 'old'), await openWithKey(app.url, 'ops')];
 
@@ -68,6 +80,10 @@ describe('a change of the file of keys, without a restart', () => {
     expect(ops.code).toBeNull();
     expect(await logged('the API keys have changed')).toContain('the new key');
     expect(await refusals(2)).toContainEqual(['the old key', 'the key was taken back']);
+    expect(await changes(2)).toEqual([
+      ['SUCCESS', 'added: "the new key" (CRM)'],
+      ['SUCCESS', 'removed: "the old key" (CRM)'],
+    ]);
   });
 
   it('closes the sockets of a key that has another role, hash or origin now, and keeps those of one that is good for longer', async () => {
@@ -107,13 +123,14 @@ describe('a change of the file of keys, without a restart', () => {
     await eventually(() => stream.followerCount === 0);
   });
 
-  it('that is broken changes nothing, for nobody, and is logged', async () => {
-    const { app, path, statusOf, logged } = await start(entry('crm', 'CRM'));
+  it('that is broken changes nothing, for nobody, and is logged and in the trail', async () => {
+    const { app, path, statusOf, logged, changes } = await start(entry('crm', 'CRM'));
     const socket = await openWithKey(app.url, 'crm');
     writeFileSync(path, '[{ "name": "the crm key" ');
 
     expect(await logged('API_KEYS_FILE is not valid')).toContain('must be a JSON list');
     expect([await statusOf('crm'), socket.code]).toEqual([200, null]);
+    expect(await changes(1)).toEqual([['REJECTED', 'API_KEYS_FILE is not valid: the keys stay as they were']]);
   });
 
   it('that takes all keys back lets nobody in', async () => {

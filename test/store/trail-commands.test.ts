@@ -79,3 +79,18 @@ it('callers that were turned away are told of with how often, each under an id o
   expect(new Set(trail.map(({ requestId }) => requestId)).size).toBe(2);
   expect(await new AuditReader(books).verify()).toMatchObject({ ok: true, checked: 2 });
 });
+
+it('a change of the keys is told of as an act of the server, under an id of its own', async () => {
+  const books = await openBooks();
+
+  await books.writer.execute('recordKeyChange', { status: 'SUCCESS', reason: 'added: "portal" (BACKEND)' });
+  await books.writer.execute('recordKeyChange', { status: 'REJECTED', reason: 'not valid' });
+
+  const trail = await trailOf(books);
+  const common = { kind: 'KEYS_CHANGED', actor: 'server', actorRole: 'SYSTEM', sourceAddress: null, guestId: null };
+  expect(trail).toMatchObject([
+    { ...common, status: 'SUCCESS', reason: 'added: "portal" (BACKEND)' },
+    { ...common, status: 'REJECTED', reason: 'not valid' },
+  ]);
+  expect(new Set(trail.map(({ requestId }) => requestId)).size).toBe(2);
+});
