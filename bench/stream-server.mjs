@@ -49,6 +49,7 @@ async function attach() {
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,
     arrivalOf: () => ({ sourceAddress: null, origin: undefined }),
+    onForbidden: () => undefined,
     hold: () => () => undefined,
     admitsOrigin: () => false,
     acceptsHost: () => true,

@@ -2,7 +2,7 @@ import type { Config, Settings } from './config.js';
 import { createEngine, type Engine, type Overrides } from './engine.js';
 import { authenticateAt } from './graphql/authenticate.js';
 import { createContext } from './graphql/context.js';
-import { buildGraphqlSchema } from './graphql/schema.js';
+import { buildGraphqlSchema, type ForbiddenListener } from './graphql/schema.js';
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
@@ -33,8 +33,9 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     const authenticate = authenticateAt(gate);
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
     const acceptsHost = (host?: string) => gate.asksForKeys || isLoopbackHost(host);
-    const schema = buildGraphqlSchema((caller, field) => gate.forbid(caller, field));
-    const apollo = teardown.use(await startApollo(schema, config.limits, log));
+    const onForbidden: ForbiddenListener = (caller, field) => gate.forbid(caller, field);
+    const schema = buildGraphqlSchema(onForbidden);
+    const apollo = teardown.use(await startApollo(schema, config.limits, onForbidden, log));
     const server = teardown.use(
       await startHttpServer({
         host: config.host,
@@ -59,6 +60,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         services,
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,
+        onForbidden,
         hold: (caller, revoke) => gate.hold(caller, revoke),
         arrivalOf: (request) => gate.arrivalOf(request),
         admitsOrigin: (arrival) => gate.admitsOrigin(arrival),

@@ -132,7 +132,7 @@ export class Gate implements AsyncDisposable {
     }
   }
 
-  /** Hears that somebody who was let in wanted what its role may not. @param field such as `Query.audits` */
+  /** Hears that somebody who was let in wanted what its role may not. @param field such as `Query.audits`, or `introspection` */
   forbid({ name, role, sourceAddress }: Admitted, field: string): void {
     this.#refusals.record({ actor: { name, role, sourceAddress }, reason: `the role ${role} may not: ${field}` });
   }

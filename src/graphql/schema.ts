@@ -12,7 +12,7 @@ import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
 import { WebhookResolver } from './webhook-resolver.js';
 
-/** Hears of a caller whose role may not use a field, such as `Query.audits`. */
+/** Hears of a caller whose role may not use a field, such as `Query.audits`, or `introspection`. */
 export type ForbiddenListener = (caller: KnownCaller, field: string) => void;
 
 function checkerOf(onForbidden: ForbiddenListener): AuthCheckerFn<GraphqlContext> {

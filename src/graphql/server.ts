@@ -10,11 +10,16 @@ import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, formatError } from './error-format.js';
 import { limitDocument } from './limit-document.js';
-import { maySeeSchema, refuseRequest, withoutSuggestion } from './refuse-request.js';
+import { maySeeSchema, refuseCost, refuseIntrospection, withoutSuggestion } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
+import type { ForbiddenListener } from './schema.js';
 
 /** What depends on who asks, and so is not among the rules of validation: Apollo keeps what those have found. */
-const guard = (schema: GraphQLSchema, limits: RequestLimits): ApolloServerPlugin<GraphqlContext> => ({
+const guard = (
+  schema: GraphQLSchema,
+  limits: RequestLimits,
+  onForbidden: ForbiddenListener,
+): ApolloServerPlugin<GraphqlContext> => ({
   requestDidStart: async () => ({
     didResolveOperation: async ({ document, operation, request: { variables }, contextValue: { caller } }) => {
       if (!operation) return; // Apollo tells
@@ -22,7 +27,8 @@ const guard = (schema: GraphQLSchema, limits: RequestLimits): ApolloServerPlugin
         // Apollo would run one as if it were a query, and its field would find no event.
         operation.operation === 'subscription'
           ? badUserInput('Subscriptions go over a WebSocket (graphql-transport-ws) on this path.')
-          : refuseRequest({ schema, document, operation, variables }, caller, limits);
+          : (refuseIntrospection(document, caller, onForbidden) ??
+            refuseCost({ schema, document, operation, variables }, limits));
       if (!refusal) return;
       const { message, nodes, extensions } = refusal;
       throw new GraphQLError(message, { nodes, extensions: { ...extensions, http: { status: 400 } } });
@@ -44,10 +50,11 @@ const OF_THE_DOCUMENT = new Set<unknown>(['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALID
 const knowsOnlyJson = (accept = ''): boolean =>
   accept.includes('application/json') && !accept.includes('application/graphql-response+json');
 
-/** Apollo Server, started; HTTP is put in front of it elsewhere. Disposing of it stops it. */
+/** Apollo Server, started; HTTP is put in front of it elsewhere. Disposing of it stops it. @param onForbidden hears of introspection */
 export async function startApollo(
   schema: GraphQLSchema,
   limits: RequestLimits,
+  onForbidden: ForbiddenListener,
   log: { error(fields: object, message: string): void },
 ): Promise<ApolloServer<GraphqlContext> & AsyncDisposable> {
   const apollo = new ApolloServer<GraphqlContext>({
@@ -63,7 +70,7 @@ export async function startApollo(
     validationOptions: VALIDATION_OPTIONS,
     formatError: formatError(log),
     plugins: [
-      guard(schema, limits),
+      guard(schema, limits, onForbidden),
       // On by default, and wraps every field of the schema: lists take 1.7 times as long.
       ApolloServerPluginCacheControlDisabled(),
       // Loads its page from another host.

@@ -12,8 +12,9 @@ import type { SubscribePayload } from 'graphql-ws';
 import type { KnownCaller } from './context.js';
 import { badUserInput } from './error-format.js';
 import { limitDocument } from './limit-document.js';
-import { maySeeSchema, refuseRequest } from './refuse-request.js';
+import { maySeeSchema, refuseCost, refuseIntrospection } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
+import type { ForbiddenListener } from './schema.js';
 
 /** Each is less than 100 kB, the size of a frame. */
 const KEPT_DOCUMENTS = 64;
@@ -24,12 +25,15 @@ const KEPT_DOCUMENTS = 64;
 export class SubscriptionDocuments {
   readonly #schema: GraphQLSchema;
   readonly #limits: RequestLimits;
+  readonly #onForbidden: ForbiddenListener;
   readonly #rules: readonly ValidationRule[];
   readonly #valid = new Map<string, DocumentNode>();
 
-  constructor(schema: GraphQLSchema, limits: RequestLimits) {
+  /** @param onForbidden hears of introspection by who may not use it */
+  constructor(schema: GraphQLSchema, limits: RequestLimits, onForbidden: ForbiddenListener) {
     this.#schema = schema;
     this.#limits = limits;
+    this.#onForbidden = onForbidden;
     this.#rules = [limitDocument(limits), ...specifiedRules];
   }
 
@@ -46,10 +50,13 @@ export class SubscriptionDocuments {
         if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'));
         this.#keep(query, document);
       }
+      // First, so that an attempt to see the schema is told of as over HTTP, though nobody gets it here.
+      const forbidden = refuseIntrospection(document, caller, this.#onForbidden);
+      if (forbidden) return [forbidden];
       const operation = getOperationAST(document, operationName);
       if (operation?.operation !== 'subscription')
         return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
-      const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, caller, this.#limits);
+      const refusal = refuseCost({ schema: this.#schema, document, operation, variables }, this.#limits);
       return refusal ? [refusal] : document;
     } catch (error) {
       if (error instanceof GraphQLError) return [withCode(error, 'GRAPHQL_PARSE_FAILED')];

@@ -9,6 +9,7 @@ import { ProgressMarks } from './progress-marks.js';
 import { maySeeSchema } from './refuse-request.js';
 import { eventCursor } from './relay.js';
 import type { RequestLimits } from './request-limits.js';
+import type { ForbiddenListener } from './schema.js';
 import { shareKey } from './share-key.js';
 import type { FormatError } from './shared-execution.js';
 import { SubscriptionDocuments } from './subscription-document.js';
@@ -27,6 +28,8 @@ export interface ProtocolOptions {
   readonly format: FormatError;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
   readonly authenticate: Authenticate;
+  /** Hears of introspection by who may not use it. */
+  readonly onForbidden: ForbiddenListener;
   /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
   hold(caller: object, revoke: () => void): () => void;
 }
@@ -67,9 +70,10 @@ export function makeProtocol({
   fanOut,
   format,
   authenticate,
+  onForbidden,
   hold,
 }: ProtocolOptions): ProtocolServer<SocketExtra> {
-  const documents = new SubscriptionDocuments(schema, limits);
+  const documents = new SubscriptionDocuments(schema, limits, onForbidden);
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
     connectionInitWaitTimeout: INIT_TIMEOUT_MS,

@@ -9,6 +9,7 @@ import type { Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
 import type { RequestLimits } from './request-limits.js';
+import type { ForbiddenListener } from './schema.js';
 import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
@@ -25,6 +26,8 @@ export interface SubscriptionServerOptions {
   readonly maxBufferedEvents: number;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
   readonly authenticate: Authenticate;
+  /** Hears of introspection by who may not use it. */
+  readonly onForbidden: ForbiddenListener;
   /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
   hold(caller: object, revoke: () => void): () => void;
   /** Where a request comes from. */
@@ -40,7 +43,7 @@ export interface SubscriptionServerOptions {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const { path, schema, limits, services, authenticate, hold, log, maxBufferedEvents } = options;
+  const { path, schema, limits, services, authenticate, onForbidden, hold, log, maxBufferedEvents } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_FRAME_BYTES,
@@ -50,7 +53,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
 
-  const protocol = makeProtocol({ schema, limits, services, authenticate, hold, fanOut, format });
+  const protocol = makeProtocol({ schema, limits, services, authenticate, onForbidden, hold, fanOut, format });
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const arrival = options.arrivalOf(request);

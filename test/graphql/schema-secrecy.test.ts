@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Role } from '../../src/access-settings.js';
 import { API_KEYS, bearer, type Server, startServer } from '../http/server.js';
+import { eventually } from '../support/eventually.js';
 
 const OTHERS = ['GUEST', 'BACKEND', 'CRM'] as const;
 /** Documents that make graphql-js suggest something, when they are read and when their variables are. */
@@ -80,8 +81,32 @@ describe('where there are API keys', () => {
     expect(await subscribe('CRM', query, variables)).not.toMatch(/did you mean/i);
   });
 
-  it('over a socket nobody gets introspection', async () => {
-    for (const role of ['GUEST', 'OPS'] as const)
-      expect(await subscribe(role, '{ __schema { types { name } } }')).toContain('Sockets are for subscriptions');
+  it('over a socket nobody gets introspection, and who may not see the schema is told that', async () => {
+    const query = '{ __schema { types { name } } }';
+    expect(await subscribe('OPS', query)).toContain('Sockets are for subscriptions');
+    for (const role of OTHERS) expect(await subscribe(role, query)).toContain('"FORBIDDEN"');
+  });
+
+  it('who asks for it all the same is in the audit trail, whether over HTTP or a socket; who asks too much is not', async () => {
+    await ask('BACKEND', INTROSPECTIONS[0]!);
+    await subscribe('CRM', INTROSPECTIONS[0]!);
+    await ask('GUEST', `{ ${'a: __typename '.repeat(20)} }`);
+    await ask('OPS', INTROSPECTIONS[0]!);
+
+    const query =
+      '{ audits(first: 100, filter: { kind: ACCESS_REFUSED }) { nodes { actor actorRole reason attempts } } }';
+    const refusalOf = (role: Role) => ({
+      actor: `the ${role} key`,
+      actorRole: role,
+      reason: `the role ${role} may not: introspection`,
+      attempts: 1, // what was asked before or after is counted, and written when the minute is over
+    });
+    const entries = await eventually(async () => {
+      const { nodes } = (await ask('OPS', query)).data.audits;
+      return ['BACKEND', 'CRM'].every((role) => JSON.stringify(nodes).includes(`the role ${role} may not`)) && nodes;
+    });
+    expect(entries).toEqual(expect.arrayContaining([refusalOf('BACKEND'), refusalOf('CRM')]));
+    expect(entries.every(({ reason }: { reason: string }) => reason.endsWith('may not: introspection'))).toBe(true);
+    expect(JSON.stringify(entries)).not.toContain('the OPS key');
   });
 });

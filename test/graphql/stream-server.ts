@@ -51,6 +51,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     keepAliveMs,
     authenticate: (role = 'OPS') => ({ name: role, role: role as Role, sourceAddress: null }),
     arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined }),
+    onForbidden: () => undefined,
     hold: () => () => undefined,
     admitsOrigin: () => false,
     acceptsHost: () => true,
