@@ -2,4 +2,4 @@
 export function main(
   args: readonly string[],
   output: { say: (text: string) => void; explain: (text: string) => void },
-): number;
+): Promise<number>;

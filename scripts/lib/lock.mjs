@@ -29,20 +29,18 @@ const TAKEN = new Set(['EEXIST', 'ENOTEMPTY', 'EPERM', 'EACCES']);
  *
  * @param {string} lock the path of the lock directory
  * @param {() => Promise<T>} work
- * @param {{ maxWaitMs?: number }} [options] how long to wait for another holder (5 minutes)
+ * @param {{ maxWaitMs?: number, what?: string }} [options] how long to wait for another holder (5 minutes), and what it does
  * @returns {Promise<T>}
  * @template T
  */
-export async function withLock(lock, work, { maxWaitMs = 300_000 } = {}) {
+export async function withLock(lock, work, { maxWaitMs = 300_000, what = 'building' } = {}) {
   const giveUpAt = Date.now() + maxWaitMs;
   mkdirSync(dirname(lock), { recursive: true });
   while (!take(lock)) {
     if (breakIfAbandoned(lock)) continue;
     if (Date.now() > giveUpAt) {
       const { pid, host } = ownerOf(lock);
-      throw new BuildError(
-        `process ${pid ?? '?'} on ${host ?? '?'} has been building for too long (its lock: ${lock})`,
-      );
+      throw new BuildError(`process ${pid ?? '?'} on ${host ?? '?'} has been ${what} for too long (its lock: ${lock})`);
     }
     await sleep(POLL_MS);
   }

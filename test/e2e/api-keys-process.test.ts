@@ -8,25 +8,25 @@ import { inputFor, OPEN } from '../support/network.js';
 import { Site } from '../support/server-process.js';
 
 /** Makes a key as `npm run keys:create -- --file` does. */
-function create(role: string, name: string, file: string): string {
+async function create(role: string, name: string, file: string): Promise<string> {
   let said = '';
   const say = (text: string) => {
     said += text;
   };
-  expect(createKey(['--role', role, '--name', name, '--file', file], { say, explain: () => undefined })).toBe(0);
+  expect(await createKey(['--role', role, '--name', name, '--file', file], { say, explain: () => undefined })).toBe(0);
   return said.split('\n')[0] ?? '';
 }
 
 it('a server in production takes keys that keys:create makes while it runs, logs no key and no hash, and still ends well', async () => {
   const site = await Site.prepare();
   const file = join(dirname(site.databasePath), 'keys.json');
-  const first = create('BACKEND', 'portal', file);
+  const first = await create('BACKEND', 'portal', file);
   const server = await site.start({ API_KEYS_FILE: file, NODE_ENV: 'production', LOG_LEVEL: 'trace' });
   const as = (key: string) => ({ authorization: `Bearer ${key}` });
   const statusOf = async (key: string) => (await site.graphql('{ __typename }', undefined, as(key))).status;
   expect((await site.graphql(OPEN, { input: inputFor() }, as(first))).data.createGuestSession.userErrors).toEqual([]);
 
-  const second = create('BACKEND', 'portal-2', file);
+  const second = await create('BACKEND', 'portal-2', file);
   await eventually(async () => (await statusOf(second)) === 200);
   expect(await statusOf(first)).toBe(200);
 
