@@ -43,6 +43,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         apollo,
         createContext: ({ authorization, message, idempotencyKey }) =>
           createContext(authenticate(authorization, gate.arrivalOf(message)), services, idempotencyKey),
+        ...config.transport,
         acceptsHost,
         knowsOrigin: (origin) => gate.knowsOrigin(origin),
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
@@ -57,6 +58,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         path: GRAPHQL_PATH,
         schema,
         limits: config.limits,
+        socketLimits: config.transport.sockets,
         services,
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,
@@ -64,6 +66,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         hold: (caller, revoke) => gate.hold(caller, revoke),
         arrivalOf: (request) => gate.arrivalOf(request),
         admitsOrigin: (arrival) => gate.admitsOrigin(arrival),
+        onTurnedAway: (sourceAddress, reason) => gate.turnAway(sourceAddress, reason),
         acceptsHost,
         log,
       }),

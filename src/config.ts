@@ -20,6 +20,7 @@ import {
   webhookSecrets,
   whole,
 } from './setting-formats.js';
+import { type TransportConfig, transportConfig, transportSettings } from './transport-settings.js';
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
@@ -75,6 +76,8 @@ export interface Config {
   readonly retentionDays: number;
   /** What one GraphQL request may ask for. */
   readonly limits: RequestLimits;
+  /** How much is taken at all. */
+  readonly transport: TransportConfig;
   readonly stream: {
     /** How many new events may wait for a subscriber whose socket takes nothing. */
     readonly maxBufferedEvents: number;
@@ -141,6 +144,7 @@ const environment = z.object({
   MAX_QUERY_DIRECTIVES: whole(0, 1000).default(8),
   MAX_QUERY_COST: whole(1, 1_000_000).default(5000),
   STREAM_MAX_BUFFERED: whole(1, 1_000_000).default(1000),
+  ...transportSettings,
   ...accessSettings,
   ENCRYPTION_KEY: encryptionKey.optional(),
   ENCRYPTION_KEYS_OLD: encryptionKeys.default([]),
@@ -215,6 +219,7 @@ function toSettings(env: z.output<typeof environment>): Settings {
       eventRetentionDays: env.EVENT_RETENTION_DAYS,
       retentionDays: env.RETENTION_DAYS,
       limits: requestLimits(env),
+      transport: transportConfig(env),
       stream: { maxBufferedEvents: env.STREAM_MAX_BUFFERED },
       auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,

@@ -62,7 +62,15 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ['guest-session/session-event.ts', 'outbound/retry-after.ts'],
   },
   'graphql/': {
-    types: ['guest-session/', 'store/', 'lifecycle/', 'crm/', 'config.ts', 'access-settings.ts'],
+    types: [
+      'guest-session/',
+      'store/',
+      'lifecycle/',
+      'crm/',
+      'config.ts',
+      'access-settings.ts',
+      'transport-settings.ts',
+    ],
     values: [
       'access/',
       // The enums of the API are the constants of the parts that they come from.
@@ -87,8 +95,15 @@ const RULES: Readonly<Record<string, Rule>> = {
   'errors.ts': {},
   'config.ts': {
     types: ['guest-session/'],
-    values: ['access-settings.ts', 'setting-formats.ts', 'setting-contradictions.ts', 'secrets.ts'],
+    values: [
+      'access-settings.ts',
+      'transport-settings.ts',
+      'setting-formats.ts',
+      'setting-contradictions.ts',
+      'secrets.ts',
+    ],
   },
+  'transport-settings.ts': { values: ['setting-formats.ts'] },
   'access-settings.ts': { values: ['key-formats.ts'] },
   'setting-contradictions.ts': { types: ['access-settings.ts'], values: ['key-formats.ts', 'loopback.ts'] },
   'key-formats.ts': {},

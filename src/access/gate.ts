@@ -104,9 +104,17 @@ export class Gate implements AsyncDisposable {
   admitsOrigin({ sourceAddress, origin }: Arrival): boolean {
     if (origin !== undefined && this.#ring.knowsOrigin(origin)) return true;
     // Not with the origin: who has no key could fill the trail with what it makes up.
-    const actor = { name: 'anonymous', role: null, sourceAddress };
-    this.#refusals.record({ actor, reason: 'a socket for a page whose origin is not one of any key' });
+    this.turnAway(sourceAddress, 'a socket for a page whose origin is not one of any key');
     return false;
+  }
+
+  /**
+   * Hears that somebody was turned away before it could show a key.
+   * @param sourceAddress null where it is not about that address
+   * @param reason with nothing in it that the caller has made up
+   */
+  turnAway(sourceAddress: string | null, reason: string): void {
+    this.#refusals.record({ actor: { name: 'anonymous', role: null, sourceAddress }, reason });
   }
 
   /**

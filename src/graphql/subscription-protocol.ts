@@ -2,6 +2,7 @@ import { createSourceEventStream, type ExecutionResult, GraphQLError, type Graph
 import { CloseCode, makeServer, type Server as ProtocolServer } from 'graphql-ws';
 import type { Arrival } from '../access/gate.js';
 import type { Follower } from '../lifecycle/session-event-stream.js';
+import type { SocketLimits } from '../transport-settings.js';
 import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import type { FanOut } from './fan-out.js';
@@ -15,13 +16,11 @@ import type { FormatError } from './shared-execution.js';
 import { SubscriptionDocuments } from './subscription-document.js';
 import type { SubscriptionSocket } from './subscription-socket.js';
 
-const INIT_TIMEOUT_MS = 3_000;
-/** Of one socket. Each costs a follower and a pump. A setting of its own comes with those of the other limits. */
-const MAX_SUBSCRIPTIONS = 100;
-
 export interface ProtocolOptions {
   readonly schema: GraphQLSchema;
   readonly limits: RequestLimits;
+  /** Of one socket. Each subscription costs a follower and a pump. */
+  readonly socketLimits: Pick<SocketLimits, 'subscriptions' | 'initTimeoutMs'>;
   readonly services: Services;
   readonly fanOut: FanOut;
   /** What the public sees of an error. */
@@ -66,6 +65,7 @@ class RefusedSubscription extends Error {
 export function makeProtocol({
   schema,
   limits,
+  socketLimits,
   services,
   fanOut,
   format,
@@ -76,7 +76,7 @@ export function makeProtocol({
   const documents = new SubscriptionDocuments(schema, limits, onForbidden);
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
-    connectionInitWaitTimeout: INIT_TIMEOUT_MS,
+    connectionInitWaitTimeout: socketLimits.initTimeoutMs,
     onConnect: (context) => {
       const { connectionParams, extra } = context;
       const { authorization, Authorization } = connectionParams ?? {};
@@ -98,7 +98,8 @@ export function makeProtocol({
     onPong: ({ extra }) => extra.marks?.onPong(),
     onSubscribe: ({ extra, subscriptions }, _id, payload) => {
       // It is one of them already.
-      if (Object.keys(subscriptions).length > MAX_SUBSCRIPTIONS) return [tooManySubscriptions()];
+      const most = socketLimits.subscriptions;
+      if (Object.keys(subscriptions).length > most) return [tooManySubscriptions(most)];
       const caller = callerOf(extra);
       const document = documents.read(payload, caller);
       if (!('kind' in document)) return document;
@@ -131,9 +132,9 @@ function callerOf({ caller }: SocketExtra): KnownCaller {
   return caller;
 }
 
-const tooManySubscriptions = (): GraphQLError =>
-  new GraphQLError(`A socket may have ${MAX_SUBSCRIPTIONS} subscriptions. End some, or open another socket.`, {
-    extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' },
+const tooManySubscriptions = (most: number): GraphQLError =>
+  new GraphQLError(`A socket may have ${most} subscriptions. End some, or open another socket.`, {
+    extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit: 'MAX_SUBSCRIPTIONS_PER_SOCKET' },
   });
 
 /** Every subscription of the schema is a follower of the log. */

@@ -2,25 +2,28 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
 import { CloseCode, handleProtocols, type Server as ProtocolServer } from 'graphql-ws';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import type { Arrival } from '../access/gate.js';
+import type { SocketLimits } from '../transport-settings.js';
+import { admitUpgrade, type UpgradeRules } from './admit-upgrade.js';
 import type { Authenticate } from './authenticate.js';
 import type { Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
+import { refuseUpgrade } from './refuse-upgrade.js';
 import type { RequestLimits } from './request-limits.js';
 import type { ForbiddenListener } from './schema.js';
+import { SocketQuota } from './socket-quota.js';
 import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
-const MAX_FRAME_BYTES = 100_000;
 /** How long clients have to answer the close, at the shutdown or when they are sent away; one that stands still never does. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
-export interface SubscriptionServerOptions {
-  readonly path: string;
+export interface SubscriptionServerOptions extends UpgradeRules {
   readonly schema: GraphQLSchema;
   readonly limits: RequestLimits;
+  readonly socketLimits: SocketLimits;
   readonly services: Services;
   /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
@@ -32,10 +35,6 @@ export interface SubscriptionServerOptions {
   hold(caller: object, revoke: () => void): () => void;
   /** Where a request comes from. */
   arrivalOf(request: IncomingMessage): Arrival;
-  /** Whether pages of another origin may open sockets. */
-  admitsOrigin(arrival: Arrival): boolean;
-  /** Whether requests to this `Host` are ours to answer. */
-  acceptsHost(host: string | undefined): boolean;
   readonly log: { error(fields: object, message: string): void };
   /** How often sockets are looked after; 15 seconds if left out. */
   readonly keepAliveMs?: number;
@@ -43,23 +42,35 @@ export interface SubscriptionServerOptions {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const { path, schema, limits, services, authenticate, onForbidden, hold, log, maxBufferedEvents } = options;
+  const { schema, limits, socketLimits, services, authenticate, onForbidden, hold, log, maxBufferedEvents } = options;
   const sockets = new WebSocketServer({
     noServer: true,
-    maxPayload: MAX_FRAME_BYTES,
+    maxPayload: socketLimits.frameBytes,
     perMessageDeflate: false,
     handleProtocols,
   });
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
 
-  const protocol = makeProtocol({ schema, limits, services, authenticate, onForbidden, hold, fanOut, format });
+  const protocol = makeProtocol({
+    schema,
+    limits,
+    socketLimits,
+    services,
+    authenticate,
+    onForbidden,
+    hold,
+    fanOut,
+    format,
+  });
+
+  const quota = new SocketQuota(socketLimits);
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (socket.destroyed) return; // it would not tell once more that it is closed, and so keep its place
     const arrival = options.arrivalOf(request);
-    if (request.url?.split('?', 1)[0] !== path) refuse(socket, '404 Not Found');
-    else if (!options.acceptsHost(request.headers.host)) refuse(socket, '421 Misdirected Request');
-    else if (!isSameOrigin(request) && !options.admitsOrigin(arrival)) refuse(socket, '403 Forbidden');
+    const refusal = admitUpgrade(request, socket, arrival, options, quota);
+    if (refusal) refuseUpgrade(socket, refusal);
     else {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
@@ -68,6 +79,9 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     }
   };
   http.on('upgrade', upgrade);
+  sockets.on('wsClientError', ({ message }, socket) => {
+    refuseUpgrade(socket, { status: 400, code: 'BAD_REQUEST', message, headers: { 'sec-websocket-version': '13' } });
+  });
 
   return {
     async [Symbol.asyncDispose]() {
@@ -96,16 +110,14 @@ function serve(
   protocol: ProtocolServer<SocketExtra>,
   log: SubscriptionServerOptions['log'],
 ): void {
-  const close = (code: number, reason: string) => webSocket.close(code, reason);
-  const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
-  const socketExtra: SocketExtra = {
-    ...extra,
-    close: (code, reason) => {
-      close(code, reason);
-      // Who may not be here need not agree to it.
-      setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
-    },
+  // Who may not be here need not agree to it.
+  const cutSoon = () => void setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
+  const close = (code: number, reason: string) => {
+    webSocket.close(code, reason);
+    cutSoon();
   };
+  const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
+  const socketExtra: SocketExtra = { ...extra, close };
   const closed = protocol.opened(
     {
       protocol: webSocket.protocol,
@@ -113,6 +125,7 @@ function serve(
       close,
       onMessage: (handle) => {
         webSocket.on('message', (data) => {
+          if (webSocket.readyState !== WebSocket.OPEN) return; // it is being sent away
           handle(String(data)).catch((error: unknown) => {
             onBug(error);
             close(CloseCode.InternalServerError, 'Internal server error');
@@ -122,20 +135,10 @@ function serve(
     },
     socketExtra,
   );
-  webSocket.on('error', () => undefined); // of the client's making; the close follows
+  webSocket.once('error', cutSoon); // of the client's making; it is being closed
+  webSocket.on('error', () => undefined);
   webSocket.once('close', (code, reason) => {
     socketExtra.release?.();
     closed(code, String(reason)).catch(onBug);
   });
-}
-
-/** A page of another site must not read our events through its visitor's browser. Programs send no Origin. */
-function isSameOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
-  if (origin === undefined) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
-}
-
-function refuse(socket: Duplex, status: string): void {
-  socket.on('error', () => undefined); // whoever is refused may be gone already
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }

@@ -10,7 +10,8 @@ import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
-const MAX_BODY_BYTES = 100_000;
+/** How often is looked for requests that take too long. */
+const LOOK_MS = 1_000;
 const IDLE_SWEEP_MS = 50;
 
 export interface HttpServerOptions<Context extends object> {
@@ -21,6 +22,10 @@ export interface HttpServerOptions<Context extends object> {
   createContext(request: RequestFacts): Context;
   /** Null: there is no playground. */
   readonly playgroundDirectory: string | null;
+  /** Larger ones are refused with 413. */
+  readonly maxBodyBytes: number;
+  /** How long a client may take to send a request: whoever sends a byte now and then would keep its connection for ever. */
+  readonly requestTimeoutMs: number;
   /** The public keys of the audit trail's checkpoints; null where it is not signed. */
   readonly auditKeySet: object | null;
   /** Requests get this long to finish once the server drains; longer than any attempt takes. */
@@ -50,6 +55,8 @@ export interface HttpServer extends AsyncDisposable {
   stopListening(): void;
 }
 
+const NOTHING_HERE = { statusCode: 404, error: 'Not Found', message: 'There is nothing here.' };
+
 export const GRAPHQL_PATH = '/graphql';
 
 /** @throws StartupError when it cannot listen there */
@@ -57,10 +64,13 @@ export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
   const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy, log } = options;
+  const { maxBodyBytes, requestTimeoutMs } = options;
   const app = fastify({
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: maxBodyBytes,
     return503OnClosing: false,
-    requestTimeout: 30_000,
+    requestTimeout: requestTimeoutMs,
+    // Also of a connection on which nothing comes at all.
+    http: { headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs, connectionsCheckingInterval: LOOK_MS },
     frameworkErrors: refuseUrl,
   });
   const connections = new Set<Socket>();
@@ -91,10 +101,10 @@ export async function startHttpServer<Context extends object>(
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
     const status = error.statusCode ?? 500;
     if (status >= 500) log.error({ err: error }, 'a request failed on a bug of ours');
-    const message = status < 500 ? error.message : 'Something went wrong on our side.';
-    const code = status < 500 ? 'BAD_REQUEST' : 'INTERNAL_SERVER_ERROR';
-    void reply.code(status).send({ errors: [{ message, extensions: { code } }] });
+    void reply.code(status).send({ errors: [status === 413 ? tooLarge(maxBodyBytes) : describe(status, error)] });
   });
+  // Fastify's own would repeat what was asked for.
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send(NOTHING_HERE));
   await registerPlayground(app, { directory: playgroundDirectory });
   app.route({
     url: GRAPHQL_PATH,
@@ -115,6 +125,16 @@ export async function startHttpServer<Context extends object>(
     },
   };
 }
+
+const describe = (status: number, { message }: FastifyError) =>
+  status < 500
+    ? { message, extensions: { code: 'BAD_REQUEST' } }
+    : { message: 'Something went wrong on our side.', extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+
+const tooLarge = (maxBodyBytes: number) => ({
+  message: `The body has more than ${maxBodyBytes} bytes. Ask for less at a time.`,
+  extensions: { code: 'PAYLOAD_TOO_LARGE', limit: 'MAX_BODY_BYTES' },
+});
 
 /**
  * A kept connection that becomes idle only later would hold the server up, so idle ones are swept until all are gone. Node

@@ -225,22 +225,22 @@ it('ends a subscription at once whose follower has ended before it joins', async
   expect(writers.size).toBe(0);
 });
 
-it('refuses the 101st subscription of a socket, and goes on with the others', async () => {
+it('refuses the 21st subscription of a socket, and goes on with the others', async () => {
   const server = await startStreamServer();
   const socket = await server.subscriber();
-  for (const id of upTo(101)) socket.subscribe(REASONS, {}, String(id));
+  for (const id of upTo(21)) socket.subscribe(REASONS, {}, String(id));
 
   expect(await socket.receives('error')).toMatchObject({
-    id: '101',
-    payload: [{ extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' } }],
+    id: '21',
+    payload: [{ extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit: 'MAX_SUBSCRIPTIONS_PER_SOCKET' } }],
   });
   server.commit(1);
-  await eventually(() => socket.heard().length === 100);
+  await eventually(() => socket.heard().length === 20);
 
   socket.send({ type: 'complete', id: '1' });
-  await eventually(() => server.stream.followerCount === 99);
+  await eventually(() => server.stream.followerCount === 19);
   socket.subscribe(REASONS, {}, 'in its place');
-  await eventually(() => server.stream.followerCount === 100);
+  await eventually(() => server.stream.followerCount === 20);
   server.commit(1);
   await eventually(() => socket.heard('in its place').length === 1);
 });

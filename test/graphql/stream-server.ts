@@ -19,12 +19,18 @@ import { eventually } from '../support/eventually.js';
 const schema = buildGraphqlSchema();
 
 /** The subscription server on real sockets, over a log in memory that can be made to fail. */
-export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, keepAliveMs = 15_000 } = {}) {
+export async function startStreamServer({
+  maxBufferedEvents = 1_000,
+  head = 0,
+  keepAliveMs = 15_000,
+  settings = {} as Record<string, string>,
+} = {}) {
   const events: SessionEventRecord[] = [];
   /** How often `reason` of each event was read: once for each time that it was executed. */
   const executions = new Map<number, number>();
   const asked: number[] = [];
   const logged: string[] = [];
+  const turnedAway: string[] = [];
   const log: EventLogReader = {
     eventsAfter: async (sequence, filter, limit) => {
       asked.push(sequence);
@@ -41,11 +47,13 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     },
   };
   const stream = new SessionEventStream({ eventsAfter: (...args) => log.eventsAfter(...args) }, head);
+  const { config } = loadSettings(settings);
   const http = createServer();
   const server = attachSubscriptions(http, {
     path: '/graphql',
     schema,
-    limits: { ...loadSettings({}).config.limits, aliases: 1_000 }, // large documents make large events
+    limits: { ...config.limits, aliases: 1_000 }, // large documents make large events
+    socketLimits: config.transport.sockets,
     services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
     keepAliveMs,
@@ -54,6 +62,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     onForbidden: () => undefined,
     hold: () => () => undefined,
     admitsOrigin: () => false,
+    onTurnedAway: (_sourceAddress, reason) => turnedAway.push(reason),
     acceptsHost: () => true,
     log: { error: (fields) => logged.push(String((fields as { err: unknown }).err)) },
   });
@@ -95,6 +104,7 @@ export async function startStreamServer({ maxBufferedEvents = 1_000, head = 0, k
     sessions,
     executions,
     logged,
+    turnedAway,
     subscriber: (role?: Role) => connect(url, role),
   };
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { request } from 'undici';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { createApp } from '../../src/app.js';
 import { loadSettings } from '../../src/config.js';
 import { StartupError } from '../../src/errors.js';
@@ -82,7 +82,7 @@ describe('the HTTP server', () => {
 
     expect(statusCode).toBe(404);
     expect(headers['content-type']).toMatch(/^application\/json/);
-    expect(await body.json()).toMatchObject({ statusCode: 404, error: 'Not Found' });
+    expect(await body.json()).toEqual({ statusCode: 404, error: 'Not Found', message: 'There is nothing here.' });
   });
 
   it('refuses a body above 100 kB', async () => {
@@ -95,7 +95,15 @@ describe('the HTTP server', () => {
 
     const [small, large] = [await answer(99_000), await answer(101_000)];
     expect([small.statusCode, large.statusCode]).toEqual([200, 413]);
-    await Promise.all([small.body.dump(), large.body.dump()]);
+    await small.body.dump();
+    expect(await large.body.json()).toEqual({
+      errors: [
+        {
+          message: 'The body has more than 100000 bytes. Ask for less at a time.',
+          extensions: { code: 'PAYLOAD_TOO_LARGE', limit: 'MAX_BODY_BYTES' },
+        },
+      ],
+    });
   });
 
   it('answers a request that is no HTTP with 400 and goes on', async () => {
@@ -105,6 +113,27 @@ describe('the HTTP server', () => {
     expect(await connection.hears('\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
     await connection.closes();
     expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+  });
+});
+
+describe('a client that is slow on purpose', () => {
+  it('loses its connection when REQUEST_TIMEOUT_MS is over: without a word, in the headers, or in the body', async () => {
+    await using slow = await startServer({ REQUEST_TIMEOUT_MS: '300' });
+    const sent = [
+      '',
+      'GET /health/live HTTP/1.1\nhost: localhost\nx-',
+      'POST /graphql HTTP/1.1\nhost: localhost\ncontent-type: application/json\ncontent-length: 9000\n\n{',
+    ];
+    const connections = await Promise.all(sent.map(() => RawConnection.open(slow.url)));
+    for (const [index, text] of sent.entries()) connections[index]!.write(text);
+    const drip = setInterval(() => connections.slice(1).forEach(({ socket }) => void socket.write('a')), 50);
+    onTestFinished(() => clearInterval(drip));
+
+    for (const connection of connections) {
+      await connection.closes();
+      expect(connection.received).toMatch(/^HTTP\/1\.1 408 /);
+    }
+    expect((await fetch(`${slow.url}/health/live`)).status).toBe(200);
   });
 });
 
