@@ -8,7 +8,7 @@ import type { AuditVerification as Verification } from '../store/verify-audit-tr
   description:
     'One entry of the audit trail: written once, never changed, chained to the one before it. There is one for every attempt ' +
     'to open a session, every answer that was given again, every order to end a session that was carried out or refused, ' +
-    'and for whoever was turned away.',
+    'for whoever was turned away, and for each change of the API keys.',
   simpleResolvers: true,
 })
 export class Audit {
