@@ -49,7 +49,7 @@ async function attach() {
     services: { stream, events, sessions: new SessionReader(database) },
     maxBufferedEvents: 1_000,
     authenticate: () => LOCAL,
-    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined }),
+    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined, isSameOrigin: true }),
     onForbidden: () => undefined,
     hold: () => () => undefined,
     admitsOrigin: () => false,

@@ -59,6 +59,7 @@ function problemsOf({ role, name, origin = [], 'expires-at': expiresAt }) {
   const problems = [];
   if (!ROLES.includes(role)) problems.push(`--role must be one of ${ROLES.join(', ')}`);
   if (!/^[\x20-\x7e]{1,100}$/.test(name ?? '')) problems.push('--name is needed: 1 to 100 plain characters');
+  if (name?.startsWith('jwt:')) problems.push('--name must not begin with jwt:, as the names of tokens do');
   for (const text of origin) {
     if (!/^https?:\/\/[\w.:[\]-]+$/.test(text) || !URL.canParse(text) || new URL(text).origin !== text) {
       problems.push(`--origin must be as browsers send it, such as https://shop.example.com, and not ${text}`);

@@ -18,7 +18,7 @@ export interface App extends AsyncDisposable {
   readonly url: string;
   /** The settings that it runs with. */
   readonly config: Config;
-  /** Whether callers have to show an API key. */
+  /** Whether callers have to show an API key or a token. */
   readonly asksForKeys: boolean;
   readonly engine: Engine;
 }
@@ -41,8 +41,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         host: config.host,
         port: config.port,
         apollo,
-        createContext: ({ authorization, message, idempotencyKey }) =>
-          createContext(authenticate(authorization, gate.arrivalOf(message)), services, idempotencyKey),
+        createContext: async ({ authorization, message, idempotencyKey }) =>
+          createContext(await authenticate(authorization, gate.arrivalOf(message)), services, idempotencyKey),
         ...config.transport,
         acceptsHost,
         knowsOrigin: (origin) => gate.knowsOrigin(origin),

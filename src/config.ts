@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AccessConfig, accessConfig, accessSettings } from './access-settings.js';
+import { type AccessConfig, accessConfig, accessSettings, asksForKeys } from './access-settings.js';
 import { StartupError } from './errors.js';
 import type { WebhookEventType } from './guest-session/session-event.js';
 import { Secrets } from './secrets.js';
@@ -181,6 +181,7 @@ function describeIssue(issue: z.core.$ZodIssue): string {
 
 function toSettings(env: z.output<typeof environment>): Settings {
   const usesSandbox = env.CXONE_BASE_URL === undefined;
+  const access = accessConfig(env);
   return {
     config: {
       host: env.HOST,
@@ -224,8 +225,8 @@ function toSettings(env: z.output<typeof environment>): Settings {
       auditCheckpointFile: env.AUDIT_CHECKPOINT_FILE ?? null,
       idempotencyTtlHours: env.IDEMPOTENCY_TTL_HOURS,
       crashAt: env.CRASH_AT ?? null,
-      access: accessConfig(env),
-      playground: (env.PLAYGROUND ?? (env.API_KEYS?.length || env.API_KEYS_FILE ? 'off' : 'on')) === 'on',
+      access,
+      playground: (env.PLAYGROUND ?? (asksForKeys(access) ? 'off' : 'on')) === 'on',
       logLevel: env.LOG_LEVEL,
     },
     secrets: new Secrets({

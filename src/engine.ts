@@ -97,10 +97,12 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
     const checkpointing = signer && { signer, file: config.auditCheckpointFile };
     if (checkpointing) teardown.use(await AuditCheckpoints.start(ledger, database.reader, checkpointing, log));
     else log.warn('AUDIT_SIGNING_KEY is not set: the audit trail is not signed');
+    const { tokens } = config.access;
     const gate = new Gate({
       fixed: config.access.apiKeys,
       file: config.access.apiKeysFile,
       addressKey: vault.derive('source addresses'),
+      tokens: tokens && { ...tokens, subjectKey: vault.derive('token subjects') },
       write: (refusals) => ledger.execute('recordRefusals', refusals, { linger: true }),
       writeKeyChange: (change) => ledger.execute('recordKeyChange', change),
       log,

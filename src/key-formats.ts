@@ -3,8 +3,11 @@ import { z } from 'zod';
 
 export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 
+/** What the names of callers begin with who come with a JSON Web Token. */
+export const TOKEN_PREFIX = 'jwt:';
+
 /** As a browser writes it into `Origin`: compared as text, so that nothing has to be guessed. */
-const origin = z
+export const origin = z
   .string()
   .refine(
     (text) => /^https?:\/\/[\w.:[\]-]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text,
@@ -14,7 +17,11 @@ const origin = z
 // Strict: a misspelt `expiresAt` would be a key that never expires.
 const apiKey = z.strictObject({
   // The name is the actor in the audit trail.
-  name: z.string().regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters'),
+  name: z
+    .string()
+    .regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters')
+    // Whoever has a name has what was created under it.
+    .refine((name) => !name.startsWith(TOKEN_PREFIX), `must not begin with ${TOKEN_PREFIX}, as the names of tokens do`),
   role: z.enum(ROLES),
   sha256: z
     .string()

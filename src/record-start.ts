@@ -51,7 +51,7 @@ interface Log {
  */
 function shown({ config, vault }: Start): object {
   const { crm, fraud, access } = config;
-  const { apiKeys, apiKeysFile } = access;
+  const { apiKeys, apiKeysFile, tokens } = access;
   const secret = vault.derive('API key fingerprints');
   const fingerprintOf = (sha256: string) =>
     createHmac('sha256', secret).update(sha256).digest('hex').slice(0, FINGERPRINT_DIGITS);
@@ -66,6 +66,7 @@ function shown({ config, vault }: Start): object {
         fingerprint: fingerprintOf(sha256),
       })),
       apiKeysFile: apiKeysFile?.path,
+      tokens: tokens && 'url' in tokens.keys ? { ...tokens, keys: { url: withoutQuery(tokens.keys.url) } } : tokens,
     },
   };
 }

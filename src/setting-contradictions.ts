@@ -1,6 +1,7 @@
 import type { ApiKey } from './access-settings.js';
 import { clashesWith } from './key-formats.js';
 import { isLoopback } from './loopback.js';
+import { type PublicJwk, suits, type TokenAlgorithm } from './token-formats.js';
 
 /** Of the settings that were understood, those that have to fit each other. */
 interface Parsed {
@@ -8,6 +9,8 @@ interface Parsed {
   readonly IDEMPOTENCY_TTL_HOURS: number;
   readonly API_KEYS?: readonly ApiKey[] | undefined;
   readonly API_KEYS_FILE?: { readonly keys: readonly ApiKey[] } | undefined;
+  readonly AUTH_JWT_PUBLIC_KEY?: readonly PublicJwk[] | undefined;
+  readonly AUTH_ALGORITHMS: readonly TokenAlgorithm[];
 }
 
 /** What is wrong between settings, each of which may be right by itself. */
@@ -45,13 +48,30 @@ export function contradictions(given: Readonly<Record<string, string | undefined
   for (const { place, message } of clashesWith(env?.API_KEYS ?? [], env?.API_KEYS_FILE?.keys ?? [])) {
     problems.push(`API_KEYS_FILE (at keys.${place}): ${message}`);
   }
-  const isOpen = given.API_KEYS_FILE === undefined && /^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
+  const tokenKeys = ['AUTH_JWKS_URL', 'AUTH_JWT_PUBLIC_KEY'].filter((name) => given[name] !== undefined);
+  if (tokenKeys.length > 1) problems.push('AUTH_JWT_PUBLIC_KEY: is set and AUTH_JWKS_URL is, too: one has the keys');
+  if (tokenKeys.length > 0) {
+    needs('AUTH_ISSUER', `when ${tokenKeys[0]} is set`);
+    needs('AUTH_AUDIENCE', `when ${tokenKeys[0]} is set: a token for another service would do`);
+  }
+  for (const name of ['AUTH_ISSUER', 'AUTH_AUDIENCE', 'AUTH_ALGORITHMS', 'AUTH_ROLE_CLAIM', 'AUTH_ORIGINS']) {
+    if (given[name] === undefined || tokenKeys.length > 0) continue;
+    problems.push(`${name}: is set but neither AUTH_JWKS_URL nor AUTH_JWT_PUBLIC_KEY is: no token would be good`);
+  }
+  const publicKeys = env?.AUTH_JWT_PUBLIC_KEY;
+  if (publicKeys && !publicKeys.some((key) => env.AUTH_ALGORITHMS.some((algorithm) => suits(key, algorithm)))) {
+    problems.push('AUTH_ALGORITHMS: has none that goes with AUTH_JWT_PUBLIC_KEY');
+  }
+  const hasKeys = given.API_KEYS_FILE !== undefined || !/^\s*(\[\s*\])?\s*$/.test(given.API_KEYS ?? '');
+  const isOpen = !hasKeys && tokenKeys.length === 0;
   if (given.HOST !== undefined && !isLoopback(given.HOST) && isOpen) {
-    problems.push('HOST: is not a loopback address, and without API_KEYS everyone who reaches it could open sessions');
+    problems.push(
+      'HOST: is not a loopback address, and without API_KEYS or tokens everyone who reaches it could open sessions',
+    );
   }
   if (given.NODE_ENV === 'production' && isOpen) {
     problems.push(
-      'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production: without keys everything is open',
+      'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production, unless there are tokens (AUTH_JWKS_URL, AUTH_JWT_PUBLIC_KEY): without either everything is open',
     );
   }
   return problems;

@@ -103,7 +103,7 @@ describe('the settings', () => {
       auditCheckpointFile: null,
       idempotencyTtlHours: 24,
       crashAt: null,
-      access: { apiKeys: [], apiKeysFile: null },
+      access: { apiKeys: [], apiKeysFile: null, tokens: null },
       playground: true,
       logLevel: 'info',
     });
@@ -169,6 +169,12 @@ describe('the settings', () => {
         { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase(), origins: ['https://shop.example.com'] },
         { name: 'ops', role: 'OPS', sha256: hashOf('ops'), expiresAt: '2030-01-01T00:00:00Z' },
       ),
+      AUTH_JWKS_URL: 'https://issuer.example.com/keys?v=1',
+      AUTH_ISSUER: 'https://issuer.example.com/',
+      AUTH_AUDIENCE: 'guest-sessions',
+      AUTH_ALGORITHMS: 'ES256, PS512',
+      AUTH_ROLE_CLAIM: 'https://example.com/role',
+      AUTH_ORIGINS: 'https://shop.example.com, http://127.0.0.1:8080',
       LOG_LEVEL: 'trace',
     });
 
@@ -226,6 +232,14 @@ describe('the settings', () => {
         apiKeysFile: {
           path: expect.stringContaining('keys.json'),
           keys: [{ name: 'portal', role: 'BACKEND', sha256: hashOf('portal') }],
+        },
+        tokens: {
+          keys: { url: 'https://issuer.example.com/keys?v=1' },
+          issuer: 'https://issuer.example.com/',
+          audience: 'guest-sessions',
+          algorithms: ['ES256', 'PS512'],
+          roleClaim: 'https://example.com/role',
+          origins: ['https://shop.example.com', 'http://127.0.0.1:8080'],
         },
       },
       playground: false,

@@ -6,9 +6,10 @@ export interface Identity {
   readonly role: Role;
 }
 
-/** What came of looking for whoever presents a key. */
+/** What came of looking for whoever presents a key or a token. */
 export type Identification =
-  | { readonly identity: Identity; readonly refusal: null }
+  /** Until when a token is good; of a key, today's says that. */
+  | { readonly identity: Identity; readonly refusal: null; readonly expiresAtMs?: number }
   /** Why it is turned away. Also a key that is no good any more, or not from there, has a name. */
   | { readonly identity: Identity | null; readonly refusal: Refused };
 
@@ -38,7 +39,7 @@ export function identify(
   now: Date,
 ): Identification {
   if (keys === null) return { identity: LOCAL, refusal: null };
-  const token = authorization?.match(/^Bearer +(\S+)$/i)?.[1];
+  const token = bearerOf(authorization);
   if (token === undefined) return { identity: null, refusal: { reason: 'no key', isForeign: false } };
   const presented = createHash('sha256').update(token).digest();
   let found: ApiKey | null = null;
@@ -47,6 +48,10 @@ export function identify(
   if (!found) return { identity: null, refusal: { reason: 'unknown key', isForeign: false } };
   return { identity: { name: found.name, role: found.role }, refusal: refusalOf(found, origin, now) };
 }
+
+/** What an `Authorization: Bearer …` header presents (RFC 6750 §2.1). */
+export const bearerOf = (authorization: string | undefined): string | undefined =>
+  authorization?.match(/^Bearer +(\S+)$/i)?.[1];
 
 /**
  * Why a key is not good now, from there; null where it is. A key with origins is in a web page, for everybody to read. Its
@@ -58,12 +63,12 @@ export function refusalOf({ expiresAt, origins }: ApiKey, origin: string | undef
   const reason =
     origin === undefined
       ? 'the key is for web pages, and no origin was sent'
-      : `the origin ${shown(origin)} is not one of the key's`;
+      : `the origin ${shownOrigin(origin)} is not one of the key's`;
   return { reason, isForeign: true };
 }
 
 /** What is not an origin could be any text, and is not for the audit trail. */
-const shown = (origin: string): string =>
+export const shownOrigin = (origin: string): string =>
   origin.length <= MOST_ORIGIN_CHARACTERS && URL.canParse(origin) && new URL(origin).origin === origin
     ? origin
     : '(of another form)';

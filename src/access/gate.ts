@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import type { ApiKey } from '../access-settings.js';
-import { type Identity, identify, refusalOf } from './api-keys.js';
+import { bearerOf, type Identity, identify, refusalOf } from './api-keys.js';
+import { JsonWebTokens, looksLikeToken, type TokenSettings } from './json-web-tokens.js';
 import { type KeyChange, KeyChanges } from './key-changes.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';
+import { isSameOrigin } from './same-origin.js';
 import { clientOf, SourceAddresses } from './source-address.js';
 
-/** How often is looked for keys that have expired. */
+/** How often is looked for keys and tokens that have expired. */
 const LOOK_MS = 250;
 
 /** Who was let in, and from where. */
@@ -23,9 +24,11 @@ export interface Arrival {
   readonly client: string | null;
   /** Of the web page that sent it; undefined for programs. */
   readonly origin: string | undefined;
+  /** False for pages of other sites. */
+  readonly isSameOrigin: boolean;
 }
 
-/** Somebody who was let in; or nobody, and whether the key would be good from elsewhere. */
+/** Somebody who was let in; or nobody, and whether the key or token would be good from elsewhere. */
 export type Admission = { readonly caller: Admitted } | { readonly caller: null; readonly isForeign: boolean };
 
 export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'log'> {
@@ -34,24 +37,28 @@ export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'lo
   writeKeyChange(change: KeyChange): Promise<unknown>;
   /** Of the hashes that stand for addresses. */
   readonly addressKey: Buffer;
+  /** Which are good beside keys; null: none. */
+  readonly tokens: TokenSettings | null;
 }
 
-/** Whoever stays, for as long as its key is good. */
+/** Whoever stays, for as long as its key or token is good. */
 interface Guest {
   readonly caller: Admitted;
-  readonly key: ApiKey;
-  readonly origin: string | undefined;
+  /** Why it may not stay any longer. */
+  refusal(now: Date): string | undefined;
 }
 
 /** Who may come in, and who may do what: whoever is turned away is in the audit trail, and so is each change of the keys. */
 export class Gate implements AsyncDisposable {
   readonly #ring: KeyRing;
+  readonly #tokens: JsonWebTokens | null;
   readonly #addresses: SourceAddresses;
   readonly #refusals: Refusals;
   readonly #keyChanges: KeyChanges;
   /** What a caller was let in by. */
   readonly #guests = new WeakMap<object, Guest>();
   readonly #staying = new Map<() => void, Guest>();
+  readonly #admitting = new Set<Promise<Admission>>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(settings: GateSettings) {
@@ -61,14 +68,15 @@ export class Gate implements AsyncDisposable {
       this.#keyChanges.record(change);
       this.#look();
     };
+    this.#tokens = settings.tokens && new JsonWebTokens(settings.tokens, settings.log);
     this.#addresses = new SourceAddresses(settings.addressKey);
     this.#refusals = new Refusals(settings);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
 
-  /** Whether callers have to show a key. */
+  /** Whether callers have to show a key or a token. */
   get asksForKeys(): boolean {
-    return !this.#ring.isOpen;
+    return !this.#ring.isOpen || this.#tokens !== null;
   }
 
   /** Where a request comes from. */
@@ -77,32 +85,65 @@ export class Gate implements AsyncDisposable {
       sourceAddress: this.#addresses.of(request),
       client: clientOf(request),
       origin: request.headers.origin,
+      isSameOrigin: isSameOrigin(request),
     };
   }
 
-  /** Lets in whoever presents a key of ours, from where that may be used. */
-  admit(authorization: string | undefined, { sourceAddress, origin }: Arrival): Admission {
-    const keys = this.#ring.isOpen ? null : this.#ring.keys;
-    const { identity, refusal } = identify(keys, { authorization, origin }, new Date());
-    if (refusal === null) {
-      const caller = { ...identity, sourceAddress };
-      const key = this.#ring.named(identity.name);
-      if (key) this.#guests.set(caller, { caller, key, origin });
-      return { caller };
+  /**
+   * Lets in whoever presents a key of ours, or a token of our issuer, from where that may be used.
+   * @throws KeySetUnavailableError when nobody can tell at the moment whether a token is good
+   */
+  async admit(authorization: string | undefined, arrival: Arrival): Promise<Admission> {
+    const admitting = this.#admit(authorization, arrival);
+    this.#admitting.add(admitting);
+    try {
+      return await admitting;
+    } finally {
+      this.#admitting.delete(admitting);
     }
-    const { name, role } = identity ?? { name: 'anonymous', role: null };
-    this.#refusals.record({ actor: { name, role, sourceAddress }, reason: refusal.reason });
-    return { caller: null, isForeign: refusal.isForeign };
   }
 
-  /** Whether pages of this origin may ask us at all: a key names it. */
+  async #admit(authorization: string | undefined, arrival: Arrival): Promise<Admission> {
+    const { sourceAddress, origin } = arrival;
+    const keys = this.asksForKeys ? this.#ring.keys : null;
+    const byKey = identify(keys, { authorization, origin }, new Date());
+    const token = bearerOf(authorization);
+    // A key may look like a token, so that those are asked first.
+    const isToken = byKey.identity === null && token !== undefined && looksLikeToken(token);
+    const found = this.#tokens && isToken ? await this.#tokens.identify(token, arrival) : byKey;
+    if (found.refusal === null) {
+      const { identity, expiresAtMs } = found;
+      const caller = { ...identity, sourceAddress };
+      const guest = expiresAtMs === undefined ? this.#guestWithKey(caller, origin) : guestUntil(caller, expiresAtMs);
+      if (guest) this.#guests.set(caller, guest);
+      return { caller };
+    }
+    const { name, role } = found.identity ?? { name: 'anonymous', role: null };
+    const { reason, isForeign } = found.refusal;
+    this.#refusals.record({ actor: { name, role, sourceAddress }, reason });
+    return { caller: null, isForeign };
+  }
+
+  /** Null where there are no keys. */
+  #guestWithKey(caller: Admitted, origin: string | undefined): Guest | null {
+    const key = this.#ring.named(caller.name);
+    if (!key) return null;
+    const refusal = (now: Date) => {
+      const today = this.#ring.named(key.name);
+      const isSame = today?.sha256 === key.sha256 && today.role === key.role;
+      return isSame ? refusalOf(today, origin, now)?.reason : 'the key was taken back';
+    };
+    return { caller, refusal };
+  }
+
+  /** Whether pages of this origin may ask us at all: a key names it, or tokens may be used there. */
   knowsOrigin(origin: string): boolean {
-    return this.#ring.knowsOrigin(origin);
+    return this.#ring.knowsOrigin(origin) || this.#tokens?.knowsOrigin(origin) === true;
   }
 
   /** The same for a socket: what is refused there is no more than an attempt to misuse somebody's browser. */
   admitsOrigin({ sourceAddress, origin }: Arrival): boolean {
-    if (origin !== undefined && this.#ring.knowsOrigin(origin)) return true;
+    if (origin !== undefined && this.knowsOrigin(origin)) return true;
     // Not with the origin: who has no key could fill the trail with what it makes up.
     this.turnAway(sourceAddress, 'a socket for a page whose origin is not one of any key');
     return false;
@@ -118,7 +159,7 @@ export class Gate implements AsyncDisposable {
   }
 
   /**
-   * For callers who stay. Calls `revoke`, once, within a second of the moment that the key is not good any more.
+   * For callers who stay. Calls `revoke`, once, within a second of the moment that the key or token is not good any more.
    * @returns to be called when the caller goes by itself
    */
   hold(caller: object, revoke: () => void): () => void {
@@ -129,10 +170,8 @@ export class Gate implements AsyncDisposable {
 
   #look(): void {
     const now = new Date();
-    for (const [revoke, { caller, key, origin }] of this.#staying) {
-      const today = this.#ring.named(key.name);
-      const isSame = today?.sha256 === key.sha256 && today.role === key.role;
-      const reason = isSame ? refusalOf(today, origin, now)?.reason : 'the key was taken back';
+    for (const [revoke, { caller, refusal }] of this.#staying) {
+      const reason = refusal(now);
       if (reason === undefined) continue;
       this.#staying.delete(revoke);
       this.#refusals.record({ actor: caller, reason });
@@ -149,7 +188,14 @@ export class Gate implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     this.#ring[Symbol.dispose]();
+    this.#tokens?.[Symbol.dispose]();
+    await Promise.allSettled(this.#admitting); // of sockets that are closed already
     await this.#keyChanges[Symbol.asyncDispose]();
     await this.#refusals[Symbol.asyncDispose]();
   }
 }
+
+const guestUntil = (caller: Admitted, expiresAtMs: number): Guest => ({
+  caller,
+  refusal: (now) => (expiresAtMs <= now.getTime() ? 'the token is expired' : undefined),
+});

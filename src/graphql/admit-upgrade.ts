@@ -49,17 +49,12 @@ export function admitUpgrade(
 ): UpgradeRefusal | null {
   if (request.url?.split('?', 1)[0] !== rules.path) return NOT_HERE;
   if (!rules.acceptsHost(request.headers.host)) return MISDIRECTED;
-  if (!isSameOrigin(request) && !rules.admitsOrigin(arrival)) return FOREIGN;
+  // A page of another site must not read our events through its visitor's browser.
+  if (!arrival.isSameOrigin && !rules.admitsOrigin(arrival)) return FOREIGN;
   const limit = quota.take(arrival.client, connection);
   if (limit === null) return null;
   const isOwnFault = limit === 'MAX_SOCKETS_PER_ADDRESS';
   rules.onTurnedAway(isOwnFault ? arrival.sourceAddress : null, `no place for another socket: ${limit}`);
   const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) };
   return { ...FULL[limit], code: 'TOO_MANY_SOCKETS', limit, headers };
-}
-
-/** A page of another site must not read our events through its visitor's browser. Programs send no Origin. */
-function isSameOrigin({ headers: { origin, host } }: IncomingMessage): boolean {
-  if (origin === undefined) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
 }

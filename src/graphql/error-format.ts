@@ -23,6 +23,15 @@ export const unauthenticated = (message: string): GraphQLError =>
 export const forbidden = (message: string, status?: 403): GraphQLError =>
   new GraphQLError(message, { extensions: { code: 'FORBIDDEN', ...(status && { http: { status } }) } });
 
+/** Nobody can tell at the moment. The same request, sent again, may be answered. */
+export const unavailable = (message: string): GraphQLError =>
+  new GraphQLError(message, {
+    extensions: { code: 'SERVICE_UNAVAILABLE', http: { status: 503, headers: new Map([['retry-after', '1']]) } },
+  });
+
+export const isUnavailable = (error: unknown): boolean =>
+  error instanceof GraphQLError && error.extensions.code === 'SERVICE_UNAVAILABLE';
+
 interface Log {
   error(fields: object, message: string): void;
 }

@@ -5,6 +5,7 @@ import type { Follower } from '../lifecycle/session-event-stream.js';
 import type { SocketLimits } from '../transport-settings.js';
 import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
+import { isUnavailable } from './error-format.js';
 import type { FanOut } from './fan-out.js';
 import { ProgressMarks } from './progress-marks.js';
 import { maySeeSchema } from './refuse-request.js';
@@ -15,6 +16,9 @@ import { shareKey } from './share-key.js';
 import type { FormatError } from './shared-execution.js';
 import { SubscriptionDocuments } from './subscription-document.js';
 import type { SubscriptionSocket } from './subscription-socket.js';
+
+/** "Try again later" of RFC 6455's registry: clients of graphql-ws do; 4500 they take for the end. */
+const TRY_AGAIN_LATER = 1013;
 
 export interface ProtocolOptions {
   readonly schema: GraphQLSchema;
@@ -77,17 +81,20 @@ export function makeProtocol({
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
     connectionInitWaitTimeout: socketLimits.initTimeoutMs,
-    onConnect: (context) => {
+    onConnect: async (context) => {
       const { connectionParams, extra } = context;
       const { authorization, Authorization } = connectionParams ?? {};
       const given = authorization ?? Authorization;
       const forbid = () => extra.close(CloseCode.Forbidden, 'Forbidden');
       try {
-        extra.caller = authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
-      } catch {
-        forbid();
+        extra.caller = await authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
+      } catch (error) {
+        if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
+        else forbid();
         return false;
       }
+      // It may have gone meanwhile, and then nobody would call what releases it.
+      if (!extra.socket.isOpen) return false;
       extra.release = hold(extra.caller, forbid);
       const marks = new ProgressMarks(extra.socket, () => Object.keys(context.subscriptions).length);
       extra.marks = marks;

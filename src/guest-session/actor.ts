@@ -1,9 +1,9 @@
-/** `SYSTEM` is a part of the server; the others are roles of API keys. */
+/** `SYSTEM` is a part of the server; the others are roles of API keys and tokens. */
 export type ActorRole = 'GUEST' | 'BACKEND' | 'CRM' | 'OPS' | 'SYSTEM';
 
 /** Who did something, for the audit trail. */
 export interface Actor {
-  /** The name of an API key, `local` where the server runs without keys, or of a part of the server. */
+  /** The name of an API key or a token, `local` where the server runs without keys, or of a part of the server. */
   readonly name: string;
   /** Null where it was not written down. */
   readonly role: ActorRole | null;

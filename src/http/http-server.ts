@@ -19,7 +19,7 @@ export interface HttpServerOptions<Context extends object> {
   readonly port: number;
   readonly apollo: ApolloServer<Context>;
   /** Who asks, and what for; throws for nobody. */
-  createContext(request: RequestFacts): Context;
+  createContext(request: RequestFacts): Promise<Context>;
   /** Null: there is no playground. */
   readonly playgroundDirectory: string | null;
   /** Larger ones are refused with 413. */

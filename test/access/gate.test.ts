@@ -20,15 +20,16 @@ function start(...fixed: ApiKey[]) {
     fixed,
     file: null,
     addressKey: Buffer.alloc(32),
+    tokens: null,
     write: async (refusals) => void written.push(...refusals),
     writeKeyChange: async () => undefined,
     log: { info: () => undefined, error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const admit = (key: string, origin?: string) =>
-    gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, client: null, origin });
-  const admitted = (key: string): Admitted => {
-    const { caller } = admit(key);
+    gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, client: null, origin, isSameOrigin: origin === undefined });
+  const admitted = async (key: string): Promise<Admitted> => {
+    const { caller } = await admit(key);
     if (!caller) throw new Error(`${key} was not let in`);
     return caller;
   };
@@ -42,7 +43,7 @@ describe('whoever stays', () => {
   it('is sent away once when its key expires, which is written down with its name; nobody else is', async () => {
     const { gate, written, admitted } = start(keyOf('brief', inMs(300)), keyOf('long', inMs(60_000)), keyOf('ever'));
     const away: string[] = [];
-    for (const name of ['brief', 'brief', 'long', 'ever']) gate.hold(admitted(name), () => away.push(name));
+    for (const name of ['brief', 'brief', 'long', 'ever']) gate.hold(await admitted(name), () => away.push(name));
     await eventually(() => away.length > 0);
     await pause(600); // twice as long as it takes to look again: it is not to happen
 
@@ -54,8 +55,8 @@ describe('whoever stays', () => {
   it('is not sent away when it has gone by itself', async () => {
     const { gate, admitted } = start(keyOf('brief', inMs(200)));
     const away: string[] = [];
-    gate.hold(admitted('brief'), () => away.push('gone'))();
-    gate.hold(admitted('brief'), () => away.push('still there'));
+    gate.hold(await admitted('brief'), () => away.push('gone'))();
+    gate.hold(await admitted('brief'), () => away.push('still there'));
     await eventually(() => away.length > 0);
 
     expect(away).toEqual(['still there']);
@@ -64,7 +65,7 @@ describe('whoever stays', () => {
   it('may stay where there are no keys', async () => {
     const { gate, admitted, written } = start();
     const away: string[] = [];
-    const release = gate.hold(admitted('anything'), () => away.push('local'));
+    const release = gate.hold(await admitted('anything'), () => away.push('local'));
     await pause(300); // nothing to wait for: it is not to happen
     release();
 
@@ -73,19 +74,19 @@ describe('whoever stays', () => {
 });
 
 describe('whoever is turned away', () => {
-  it('is told apart: who has no key that is good, and who has one of other pages', () => {
+  it('is told apart: who has no key that is good, and who has one of other pages', async () => {
     const { admit } = start(keyOf('widget', { origins: ['https://shop.example.com'] }), keyOf('old', inMs(-1)));
 
-    expect(admit('nonsense')).toEqual({ caller: null, isForeign: false });
-    expect(admit('old')).toEqual({ caller: null, isForeign: false });
-    expect(admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: true });
-    expect(admit('widget', 'https://shop.example.com').caller?.name).toBe('widget');
+    expect(await admit('nonsense')).toEqual({ caller: null, isForeign: false });
+    expect(await admit('old')).toEqual({ caller: null, isForeign: false });
+    expect(await admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: true });
+    expect((await admit('widget', 'https://shop.example.com')).caller?.name).toBe('widget');
   });
 
-  it('with a key that has expired is not told whether its page was right', () => {
+  it('with a key that has expired is not told whether its page was right', async () => {
     const { admit, written } = start(keyOf('widget', { origins: ['https://shop.example.com'], ...inMs(-1) }));
 
-    expect(admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: false });
+    expect(await admit('widget', 'https://evil.example.com')).toEqual({ caller: null, isForeign: false });
     expect(written.map(({ reason }) => reason)).toEqual(['the key is expired']);
   });
 });

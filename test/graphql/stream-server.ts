@@ -9,7 +9,7 @@ import { loadSettings } from '../../src/config.js';
 import type { Services } from '../../src/graphql/context.js';
 import { eventCursor } from '../../src/graphql/relay.js';
 import { buildGraphqlSchema } from '../../src/graphql/schema.js';
-import { attachSubscriptions } from '../../src/graphql/subscriptions.js';
+import { attachSubscriptions, type SubscriptionServerOptions } from '../../src/graphql/subscriptions.js';
 import { matchesFilter, type SessionEventRecord } from '../../src/guest-session/session-event.js';
 import { SessionEventStream } from '../../src/lifecycle/session-event-stream.js';
 import type { EventLogReader } from '../../src/lifecycle/shared-pages.js';
@@ -18,13 +18,22 @@ import { eventually } from '../support/eventually.js';
 
 const schema = buildGraphqlSchema();
 
+interface StreamServerOptions
+  extends Pick<SubscriptionServerOptions, 'authenticate' | 'hold' | 'maxBufferedEvents' | 'keepAliveMs'> {
+  /** Of the log, at the start. */
+  readonly head: number;
+  readonly settings: Record<string, string>;
+}
+
 /** The subscription server on real sockets, over a log in memory that can be made to fail. */
 export async function startStreamServer({
   maxBufferedEvents = 1_000,
   head = 0,
   keepAliveMs = 15_000,
-  settings = {} as Record<string, string>,
-} = {}) {
+  settings = {},
+  authenticate = async (role) => ({ name: role ?? 'OPS', role: (role ?? 'OPS') as Role, sourceAddress: null }),
+  hold = () => () => undefined,
+}: Partial<StreamServerOptions> = {}) {
   const events: SessionEventRecord[] = [];
   /** How often `reason` of each event was read: once for each time that it was executed. */
   const executions = new Map<number, number>();
@@ -57,10 +66,10 @@ export async function startStreamServer({
     services: { stream, sessions, events: { newestSequence: async () => head + events.length } } as unknown as Services,
     maxBufferedEvents,
     keepAliveMs,
-    authenticate: (role = 'OPS') => ({ name: role, role: role as Role, sourceAddress: null }),
-    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined }),
+    authenticate,
+    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined, isSameOrigin: true }),
     onForbidden: () => undefined,
-    hold: () => () => undefined,
+    hold,
     admitsOrigin: () => false,
     onTurnedAway: (_sourceAddress, reason) => turnedAway.push(reason),
     acceptsHost: () => true,
@@ -96,6 +105,8 @@ export async function startStreamServer({
   return {
     url,
     port,
+    /** How many clients are there. */
+    connections: () => new Promise<number>((resolve) => http.getConnections((_error, count) => resolve(count))),
     commit: (count: number, content: Partial<SessionEventRecord> = {}) => commitSilently(count, content)(),
     commitSilently,
     stream,

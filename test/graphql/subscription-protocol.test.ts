@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import type { Admitted } from '../../src/access/gate.js';
+import { unauthenticated, unavailable } from '../../src/graphql/error-format.js';
+import { eventually } from '../support/eventually.js';
+import { startStreamServer } from './stream-server.js';
+
+const ALICE: Admitted = { name: 'jwt:alice', role: 'CRM', sourceAddress: null };
+
+/** A server that lets sockets in when the test says so, and how many it holds. */
+async function start() {
+  const waiting: { letIn(caller: Admitted): void; refuse(error: Error): void }[] = [];
+  let held = 0;
+  const server = await startStreamServer({
+    authenticate: () => new Promise((letIn, refuse) => waiting.push({ letIn, refuse })),
+    hold: () => {
+      held += 1;
+      return () => {
+        held -= 1;
+      };
+    },
+  });
+  const socket = new WebSocket(server.url, 'graphql-transport-ws');
+  onTestFinished(() => socket.terminate());
+  const codes: number[] = [];
+  socket.on('close', (code) => codes.push(code));
+  const messages: string[] = [];
+  socket.on('message', (data) => messages.push(JSON.parse(String(data)).type));
+  await once(socket, 'open');
+  socket.send('{"type":"connection_init"}');
+  const { letIn, refuse } = await eventually(() => waiting[0]);
+  return { server, socket, letIn, refuse, codes, messages, held: () => held };
+}
+
+it('a socket whose caller takes a while to be known is let in then, and held until it goes', async () => {
+  const { socket, letIn, messages, held } = await start();
+  expect([messages, held()]).toEqual([[], 0]);
+  letIn(ALICE);
+  await eventually(() => messages[0] === 'connection_ack');
+
+  expect(held()).toBe(1);
+  socket.terminate();
+  await eventually(() => held() === 0);
+});
+
+it('a socket that goes before its caller is known is not held: nobody would let go of it', async () => {
+  const { server, socket, letIn, held } = await start();
+  socket.terminate();
+  await eventually(async () => (await server.connections()) === 0);
+  letIn(ALICE);
+  await new Promise(setImmediate);
+
+  expect(held()).toBe(0);
+});
+
+it('a socket that subscribes before its caller is known is closed, and not held', async () => {
+  const { server, socket, letIn, codes, held } = await start();
+  const payload = { query: 'subscription { sessionEvents { type } }' };
+  socket.send(JSON.stringify({ type: 'subscribe', id: '1', payload }));
+  await eventually(() => codes[0] === 4401);
+  letIn(ALICE);
+  await new Promise(setImmediate);
+
+  expect([held(), server.stream.followerCount]).toEqual([0, 0]);
+});
+
+it.each([
+  ['4403 when that is nobody', 4403, unauthenticated('no')],
+  ['1013 when nobody can tell, which clients take for a reason to come again', 1013, unavailable('not now')],
+])('a socket is closed with %s', async (_what, code, error) => {
+  const { refuse, codes, held } = await start();
+  refuse(error);
+  await eventually(() => codes[0]);
+
+  expect([codes, held()]).toEqual([[code], 0]);
+});
