@@ -1,5 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { apiKeys, apiKeysFile, type ROLES } from './key-formats.js';
+import { whole } from './setting-formats.js';
 import {
   claimText,
   jwksUrl,
@@ -35,7 +36,19 @@ export interface TokenConfig {
   readonly origins: readonly string[];
 }
 
-/** Who may come in. */
+/** How often in a minute. */
+export interface RateLimits {
+  /** Requests with one key. */
+  readonly perKey: number;
+  /** Requests from one address with a GUEST key, or with none that is good. */
+  readonly perAddress: number;
+  /** Sessions that are asked for from one address with a GUEST key. */
+  readonly createPerAddress: number;
+  /** Sessions that are asked for by one device. */
+  readonly createPerFingerprint: number;
+}
+
+/** Who may come in, and how often. */
 export interface AccessConfig {
   /** With no file and no tokens beside it, empty: open to all, on a loopback address alone. */
   readonly apiKeys: readonly ApiKey[];
@@ -43,7 +56,12 @@ export interface AccessConfig {
   readonly apiKeysFile: { readonly path: string; readonly keys: readonly ApiKey[] } | null;
   /** Null: none is. */
   readonly tokens: TokenConfig | null;
+  /** Null: as often as they like. */
+  readonly rates: RateLimits | null;
 }
+
+/** In a minute. */
+const rate = whole(1, 1_000_000);
 
 /** The settings of it, as in the environment. */
 export const accessSettings = {
@@ -56,15 +74,28 @@ export const accessSettings = {
   AUTH_ALGORITHMS: tokenAlgorithms.default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519']),
   AUTH_ROLE_CLAIM: claimText.default('role'),
   AUTH_ORIGINS: tokenOrigins.default([]),
+  RATE_LIMITS: z.enum(['on', 'off']).optional(),
+  RATE_PER_KEY: rate.default(6000),
+  RATE_PER_ADDRESS: rate.default(600),
+  CREATE_RATE_PER_ADDRESS: rate.default(30),
+  CREATE_RATE_PER_FINGERPRINT: rate.default(10),
 };
 
 type Environment = z.output<z.ZodObject<typeof accessSettings>>;
 
 /** What the settings mean. */
-export const accessConfig = (env: Environment): AccessConfig => ({
-  apiKeys: env.API_KEYS ?? [],
-  apiKeysFile: env.API_KEYS_FILE ?? null,
-  tokens: tokenConfig(env),
+export function accessConfig(env: Environment): AccessConfig {
+  const callers = { apiKeys: env.API_KEYS ?? [], apiKeysFile: env.API_KEYS_FILE ?? null, tokens: tokenConfig(env) };
+  // Whoever may reach a server without keys is on its machine.
+  const isRateLimited = env.RATE_LIMITS ? env.RATE_LIMITS === 'on' : asksForKeys(callers);
+  return { ...callers, rates: isRateLimited ? rateLimits(env) : null };
+}
+
+const rateLimits = (env: Environment): RateLimits => ({
+  perKey: env.RATE_PER_KEY,
+  perAddress: env.RATE_PER_ADDRESS,
+  createPerAddress: env.CREATE_RATE_PER_ADDRESS,
+  createPerFingerprint: env.CREATE_RATE_PER_FINGERPRINT,
 });
 
 function tokenConfig(env: Environment): TokenConfig | null {
@@ -83,5 +114,5 @@ function tokenConfig(env: Environment): TokenConfig | null {
 }
 
 /** Whether callers have to say who they are. */
-export const asksForKeys = ({ apiKeys, apiKeysFile, tokens }: AccessConfig): boolean =>
+export const asksForKeys = ({ apiKeys, apiKeysFile, tokens }: Omit<AccessConfig, 'rates'>): boolean =>
   apiKeys.length > 0 || apiKeysFile !== null || tokens !== null;

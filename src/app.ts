@@ -29,8 +29,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const teardown = new Teardown();
   try {
     const engine = teardown.use(await createEngine(settings, overrides));
-    const { services, log, gate } = engine;
-    const authenticate = authenticateAt(gate);
+    const { services, log, gate, rates } = engine;
+    const authenticate = authenticateAt(gate, rates);
     // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
     const acceptsHost = (host?: string) => gate.asksForKeys || isLoopbackHost(host);
     const onForbidden: ForbiddenListener = (caller, field) => gate.forbid(caller, field);
@@ -41,8 +41,15 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         host: config.host,
         port: config.port,
         apollo,
-        createContext: async ({ authorization, message, idempotencyKey }) =>
-          createContext(await authenticate(authorization, gate.arrivalOf(message)), services, idempotencyKey),
+        createContext: async ({ authorization, message, idempotencyKey }) => {
+          const arrival = gate.arrivalOf(message);
+          const caller = await authenticate(authorization, arrival);
+          return createContext(caller, services, {
+            idempotencyKeyHeader: idempotencyKey,
+            countCreation: (fingerprint) => rates.countCreation(caller, arrival.client, fingerprint),
+          });
+        },
+        countRefused: (message) => rates.countRefused(gate.arrivalOf(message).client),
         ...config.transport,
         acceptsHost,
         knowsOrigin: (origin) => gate.knowsOrigin(origin),
@@ -63,6 +70,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         maxBufferedEvents: config.stream.maxBufferedEvents,
         authenticate,
         onForbidden,
+        countRequest: (caller, client) => rates.countRequest(caller, client),
         hold: (caller, revoke) => gate.hold(caller, revoke),
         arrivalOf: (request) => gate.arrivalOf(request),
         admitsOrigin: (arrival) => gate.admitsOrigin(arrival),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Gate } from './access/gate.js';
+import { RequestRates } from './access/request-rates.js';
 import type { Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
 import { CrmWebhook } from './crm/crm-webhook.js';
@@ -66,6 +67,8 @@ export interface Engine extends AsyncDisposable {
   readonly log: Logger;
   /** Who may come in. */
   readonly gate: Gate;
+  /** How often. */
+  readonly rates: RequestRates;
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
@@ -108,6 +111,11 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
     });
     teardown.use(gate);
+    const rates = new RequestRates({
+      limits: config.access.rates,
+      onSlowDown: (caller, setting) => gate.slowDown(caller, setting),
+    });
+    teardown.defer(() => rates[Symbol.dispose]());
     const events = new EventReader(database);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events, committed.erased));
@@ -210,6 +218,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       },
       log,
       gate,
+      rates,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
       auditKeySet: signer?.keySet ?? null,

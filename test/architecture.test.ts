@@ -104,7 +104,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     ],
   },
   'transport-settings.ts': { values: ['setting-formats.ts'] },
-  'access-settings.ts': { values: ['key-formats.ts', 'token-formats.ts'] },
+  'access-settings.ts': { values: ['key-formats.ts', 'setting-formats.ts', 'token-formats.ts'] },
   'setting-contradictions.ts': {
     types: ['access-settings.ts'],
     values: ['key-formats.ts', 'loopback.ts', 'token-formats.ts'],

@@ -103,7 +103,7 @@ describe('the settings', () => {
       auditCheckpointFile: null,
       idempotencyTtlHours: 24,
       crashAt: null,
-      access: { apiKeys: [], apiKeysFile: null, tokens: null },
+      access: { apiKeys: [], apiKeysFile: null, tokens: null, rates: null },
       playground: true,
       logLevel: 'info',
     });
@@ -132,6 +132,11 @@ describe('the settings', () => {
       MAX_QUERY_TOKENS: '21',
       MAX_QUERY_OPERATIONS: '22',
       MAX_QUERY_FRAGMENTS: '27',
+      RATE_LIMITS: 'on',
+      RATE_PER_KEY: '28',
+      RATE_PER_ADDRESS: '29',
+      CREATE_RATE_PER_ADDRESS: '30',
+      CREATE_RATE_PER_FINGERPRINT: '31',
       MAX_QUERY_DEPTH: '23',
       MAX_QUERY_ALIASES: '24',
       MAX_QUERY_DIRECTIVES: '25',
@@ -241,6 +246,7 @@ describe('the settings', () => {
           roleClaim: 'https://example.com/role',
           origins: ['https://shop.example.com', 'http://127.0.0.1:8080'],
         },
+        rates: { perKey: 28, perAddress: 29, createPerAddress: 30, createPerFingerprint: 31 },
       },
       playground: false,
       logLevel: 'trace',
@@ -262,6 +268,26 @@ describe('the settings', () => {
       true,
     ]);
     expect([isServed({ API_KEYS }), isServed({ PLAYGROUND: 'off' })]).toEqual([false, false]);
+  });
+
+  it('limit how often is asked where there are keys, or where that is asked for', () => {
+    const API_KEYS = keys({ name: 'ops', role: 'OPS', sha256 });
+    const ratesOf = (env: Record<string, string>) => loadSettings(env).config.access.rates;
+    const usual = { perKey: 6000, perAddress: 600, createPerAddress: 30, createPerFingerprint: 10 };
+
+    expect(ratesOf({ API_KEYS })).toEqual(usual);
+    expect(ratesOf({ API_KEYS_FILE: fileWith(API_KEYS) })).toEqual(usual);
+    expect(ratesOf({ RATE_LIMITS: 'on' })).toEqual(usual);
+    expect([ratesOf({ API_KEYS: '[]' }), ratesOf({ API_KEYS, RATE_LIMITS: 'off' })]).toEqual([null, null]);
+  });
+
+  it('refuse a rate where none is limited', () => {
+    expect(problemsOf({ RATE_LIMITS: 'off', RATE_PER_KEY: '10', CREATE_RATE_PER_FINGERPRINT: '0' })).toEqual([
+      'CREATE_RATE_PER_FINGERPRINT: must be at least 1',
+      'RATE_PER_KEY: is set but RATE_LIMITS is off: nothing would be limited',
+      'CREATE_RATE_PER_FINGERPRINT: is set but RATE_LIMITS is off: nothing would be limited',
+    ]);
+    expect(problemsOf({ RATE_LIMITS: 'sometimes' })).toEqual([expect.stringMatching(/^RATE_LIMITS: /)]);
   });
 
   it('may be empty, which is the same as not set', () => {

@@ -184,6 +184,11 @@ export class Gate implements AsyncDisposable {
     this.#refusals.record({ actor: { name, role, sourceAddress }, reason: `the role ${role} may not: ${field}` });
   }
 
+  /** Hears that somebody who was let in asks too often. @param setting which limit that is */
+  slowDown({ name, role, sourceAddress }: Admitted, setting: string): void {
+    this.#refusals.record({ actor: { name, role, sourceAddress }, reason: `more in a minute than ${setting}` });
+  }
+
   /** To be called when nobody comes any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);

@@ -43,6 +43,14 @@ export function clientOf(request: Pick<IncomingMessage, 'socket'>): string | nul
   return peer.kind() === 'ipv4' ? textOf(peer) : networkOf(peer, 64);
 }
 
+/** The network of the provider whom a client, as {@link clientOf} tells it, belongs to: the /16 of an IPv4 address, else the /32. */
+export function providerOf(client: string): string {
+  const [address = ''] = client.split('/');
+  if (!ipaddr.isValid(address)) return client;
+  const peer = ipaddr.parse(address);
+  return networkOf(peer, peer.kind() === 'ipv4' ? 16 : 32);
+}
+
 /** The one place that knows whom a request is from. */
 const addressOf = ({ socket }: Pick<IncomingMessage, 'socket'>): string | undefined => socket.remoteAddress;
 

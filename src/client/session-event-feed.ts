@@ -3,8 +3,10 @@ import { ServerMarks } from './server-marks.js';
 import type { SessionEvent } from './session-event.js';
 import { SessionEventsError } from './session-events-error.js';
 
-/** The server has closed a subscriber that did not read. To the stock client that is the end. */
-const TOO_SLOW = 4429;
+/** The server has closed a subscriber that did not read, or came too often. To the stock client that is the end. */
+const TOO_MANY = 4429;
+/** The same, in the answer to one subscription. */
+const TOO_MANY_REQUESTS = 'TOO_MANY_REQUESTS';
 /** No valid key. The stock client would try again. */
 const FORBIDDEN = 4403;
 const FIRST_PAUSE_MS = 200;
@@ -114,8 +116,9 @@ export class SessionEventFeed<Event extends SessionEvent> implements AsyncIterab
         },
         error: (error) => {
           if (isEnded) return;
-          if ((error as { code?: unknown }).code === TOO_SLOW) this.#subscribeLater();
-          else this.#finish(new SessionEventsError(error));
+          const failure = new SessionEventsError(error);
+          if (failure.code === TOO_MANY || failure.code === TOO_MANY_REQUESTS) this.#subscribeLater();
+          else this.#finish(failure);
         },
         complete: () => {
           if (isEnded) return;

@@ -47,24 +47,34 @@ interface Loaders {
   readonly tries: DataLoader<string, DeliveryTryRecord[]>;
 }
 
-export interface GraphqlContext {
-  readonly caller: KnownCaller;
+/** What only a request over HTTP has. */
+interface HttpRequest {
   /** The HTTP header `Idempotency-Key`; null where there is none. */
   readonly idempotencyKeyHeader: string | null;
+  /** Counts a session that is asked for. @returns in how many seconds to ask again, where that is too often */
+  countCreation(fingerprint: string): Promise<number | null>;
+}
+
+export interface GraphqlContext extends HttpRequest {
+  readonly caller: KnownCaller;
   readonly services: Services;
   readonly loaders: Loaders;
 }
 
 const BATCH_ONLY = { cache: false } as const;
 
+/** Subscriptions open no sessions. */
+const OVER_A_SOCKET: HttpRequest = { idempotencyKeyHeader: null, countCreation: async () => null };
+
 /** One context for a request, or for a subscription. */
 export const createContext = (
   caller: KnownCaller,
   services: Services,
-  idempotencyKeyHeader: string | null = null,
+  { idempotencyKeyHeader, countCreation }: HttpRequest = OVER_A_SOCKET,
 ): GraphqlContext => ({
   caller,
   idempotencyKeyHeader,
+  countCreation,
   services,
   loaders: {
     session: new DataLoader(async (ids) => {

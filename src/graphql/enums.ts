@@ -51,7 +51,9 @@ register(
     INVALID_INPUT: 'Something in the input is wrong: `field` says what. Correct it.',
     FRAUD_BLOCKED: 'The fraud check refused the guest. Do not try again.',
     CAPACITY_EXCEEDED: 'The guest has as many live sessions as are allowed. End one, or wait until one expires.',
-    RATE_LIMITED: 'CXone asks to slow down. Try again after `retryAfterSeconds`.',
+    RATE_LIMITED:
+      'CXone asks to slow down; or, at the stage VALIDATE, this device or address asks for too many sessions. Try again after ' +
+      '`retryAfterSeconds`.',
     CXONE_AUTH_FAILED: 'CXone does not accept our credentials. Operations must look at CXONE_CLIENT_ID and its secret.',
     CXONE_SCOPE_MISSING: 'Our credentials lack the right to open sessions. Operations must grant messaging:write.',
     CXONE_SCHEMA_REJECTED: "CXone found fault with the request. The audit trail has CXone's words.",
@@ -76,7 +78,7 @@ register(
   'PipelineStage',
   'The steps of opening a session, in order, and those of ending one, erasing a guest and sending webhooks again.',
   {
-    VALIDATE: 'Checking the input.',
+    VALIDATE: 'Checking the input, and whether too many sessions are asked for.',
     RECOGNISE: 'Looking for an earlier request with the same idempotency key.',
     FRAUD: 'Scoring the fraud risk.',
     RESERVE: "Taking one of the guest's places.",

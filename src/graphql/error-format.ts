@@ -32,6 +32,16 @@ export const unavailable = (message: string): GraphQLError =>
 export const isUnavailable = (error: unknown): boolean =>
   error instanceof GraphQLError && error.extensions.code === 'SERVICE_UNAVAILABLE';
 
+/** The caller asks too often, and may come again in so many seconds. Over HTTP it is the status of the whole answer. */
+export const tooManyRequests = (retryAfterSeconds: number, by: 'HTTP' | 'socket'): GraphQLError =>
+  new GraphQLError(`Too many requests. Try again in ${retryAfterSeconds} s.`, {
+    extensions: {
+      code: 'TOO_MANY_REQUESTS',
+      retryAfterSeconds,
+      ...(by === 'HTTP' && { http: { status: 429, headers: new Map([['retry-after', String(retryAfterSeconds)]]) } }),
+    },
+  });
+
 interface Log {
   error(fields: object, message: string): void;
 }

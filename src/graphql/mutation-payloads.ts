@@ -1,3 +1,4 @@
+import { v7 as uuidv7 } from 'uuid';
 import { AttemptError } from '../errors.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
 import type { EraseConclusion } from '../guest-session/erase-guest.js';
@@ -23,6 +24,25 @@ export function toCreatePayload({
   const userErrors = error instanceof AttemptError ? toUserErrors(error, stage) : [];
   return { ...answer, session: null, clientToken: null, userErrors };
 }
+
+/**
+ * The answer of `createGuestSession` to who asks for too many sessions. It is no attempt: a flood would fill the books. And it is
+ * no error of GraphQL, which would take the other sessions of the request with it, and their tokens.
+ */
+export const asksTooOften = (retryAfterSeconds: number): CreateGuestSessionPayload => ({
+  requestId: uuidv7(),
+  eventCursor: null,
+  replayed: false,
+  session: null,
+  clientToken: null,
+  userErrors: toUserErrors(
+    new AttemptError('RATE_LIMITED', {
+      retryAfterSeconds,
+      message: 'Too many sessions are asked for by this device, or from this address. Try again later.',
+    }),
+    'VALIDATE',
+  ),
+});
 
 /** The answer of `endGuestSession`. */
 export const toEndPayload = ({ session, endedUpstream, error, stage }: EndConclusion): EndGuestSessionPayload => ({

@@ -5,7 +5,7 @@ import { Audit } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
-import { toCreatePayload, toEndPayload } from './mutation-payloads.js';
+import { asksTooOften, toCreatePayload, toEndPayload } from './mutation-payloads.js';
 import { connectionOf, PageArgs, pageSize, sessionCursor, toConnection } from './relay.js';
 import {
   CreateGuestSessionInput,
@@ -27,8 +27,10 @@ export class SessionResolver {
   })
   async createGuestSession(
     @Arg('input', () => CreateGuestSessionInput, { description: 'For whom, and how.' }) input: CreateGuestSessionInput,
-    @Ctx() { services, caller, idempotencyKeyHeader }: GraphqlContext,
+    @Ctx() { services, caller, idempotencyKeyHeader, countCreation }: GraphqlContext,
   ) {
+    const waitSeconds = await countCreation(input.deviceFingerprint);
+    if (waitSeconds !== null) return asksTooOften(waitSeconds);
     return toCreatePayload(await services.open({ ...input, idempotencyKeyHeader }, caller));
   }
 

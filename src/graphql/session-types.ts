@@ -157,7 +157,11 @@ export class GuestSession implements Omit<GuestSessionRecord, 'callerName' | 'en
   simpleResolvers: true,
 })
 export class CreateGuestSessionPayload {
-  @Field(() => ID, { description: 'Names this attempt in audits, events and logs. Quote it when you ask operations.' })
+  @Field(() => ID, {
+    description:
+      'Names this attempt in audits, events and logs. Quote it when you ask operations. What is RATE_LIMITED at the stage ' +
+      'VALIDATE is no attempt, and in none of them.',
+  })
   requestId!: string;
 
   @Field(() => GuestSession, { nullable: true, description: 'The session; null when it was refused or failed.' })

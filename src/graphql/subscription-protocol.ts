@@ -5,7 +5,7 @@ import type { Follower } from '../lifecycle/session-event-stream.js';
 import type { SocketLimits } from '../transport-settings.js';
 import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
-import { isUnavailable } from './error-format.js';
+import { isUnavailable, tooManyRequests } from './error-format.js';
 import type { FanOut } from './fan-out.js';
 import { ProgressMarks } from './progress-marks.js';
 import { maySeeSchema } from './refuse-request.js';
@@ -19,6 +19,8 @@ import type { SubscriptionSocket } from './subscription-socket.js';
 
 /** "Try again later" of RFC 6455's registry: clients of graphql-ws do; 4500 they take for the end. */
 const TRY_AGAIN_LATER = 1013;
+/** graphql-ws closes with it whoever sends `connection_init` twice. Its client does not come again by itself after it. */
+const TOO_MANY_REQUESTS = CloseCode.TooManyInitialisationRequests;
 
 export interface ProtocolOptions {
   readonly schema: GraphQLSchema;
@@ -29,10 +31,12 @@ export interface ProtocolOptions {
   readonly fanOut: FanOut;
   /** What the public sees of an error. */
   readonly format: FormatError;
-  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
+  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; rejects for nobody, and for who asks too often. */
   readonly authenticate: Authenticate;
   /** Hears of introspection by who may not use it. */
   readonly onForbidden: ForbiddenListener;
+  /** Counts a subscription. @returns in how many seconds to ask again, where that is too often */
+  countRequest(caller: KnownCaller, client: string | null): Promise<number | null>;
   /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
   hold(caller: object, revoke: () => void): () => void;
 }
@@ -75,6 +79,7 @@ export function makeProtocol({
   format,
   authenticate,
   onForbidden,
+  countRequest,
   hold,
 }: ProtocolOptions): ProtocolServer<SocketExtra> {
   const documents = new SubscriptionDocuments(schema, limits, onForbidden);
@@ -90,6 +95,7 @@ export function makeProtocol({
         extra.caller = await authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
       } catch (error) {
         if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
+        if (isTooMany(error)) extra.close(TOO_MANY_REQUESTS, error.message);
         else forbid();
         return false;
       }
@@ -103,11 +109,14 @@ export function makeProtocol({
       return { eventCursor: eventCursor.of({ sequence: services.stream.head }) };
     },
     onPong: ({ extra }) => extra.marks?.onPong(),
-    onSubscribe: ({ extra, subscriptions }, _id, payload) => {
-      // It is one of them already.
-      const most = socketLimits.subscriptions;
-      if (Object.keys(subscriptions).length > most) return [tooManySubscriptions(most)];
+    onSubscribe: async ({ extra, subscriptions }, _id, payload) => {
       const caller = callerOf(extra);
+      // It is one of them already. Counted before anything is waited for, in which others would come.
+      const most = socketLimits.subscriptions;
+      const isOneTooMany = Object.keys(subscriptions).length > most;
+      const waitSeconds = await countRequest(caller, extra.arrival.client);
+      if (waitSeconds !== null) return [tooManyRequests(waitSeconds, 'socket')];
+      if (isOneTooMany) return [tooManySubscriptions(most)];
       const document = documents.read(payload, caller);
       if (!('kind' in document)) return document;
       const { operationName, variables: variableValues } = payload;
@@ -138,6 +147,9 @@ function callerOf({ caller }: SocketExtra): KnownCaller {
   if (!caller) throw new Error('a socket subscribed before it was let in');
   return caller;
 }
+
+const isTooMany = (error: unknown): error is GraphQLError =>
+  error instanceof GraphQLError && error.extensions.code === 'TOO_MANY_REQUESTS';
 
 const tooManySubscriptions = (most: number): GraphQLError =>
   new GraphQLError(`A socket may have ${most} subscriptions. End some, or open another socket.`, {

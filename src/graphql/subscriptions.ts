@@ -7,7 +7,7 @@ import type { Arrival } from '../access/gate.js';
 import type { SocketLimits } from '../transport-settings.js';
 import { admitUpgrade, type UpgradeRules } from './admit-upgrade.js';
 import type { Authenticate } from './authenticate.js';
-import type { Services } from './context.js';
+import type { KnownCaller, Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
 import { refuseUpgrade } from './refuse-upgrade.js';
@@ -27,10 +27,12 @@ export interface SubscriptionServerOptions extends UpgradeRules {
   readonly services: Services;
   /** How many events that match may wait for a subscriber whose socket takes nothing. */
   readonly maxBufferedEvents: number;
-  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; throws for nobody. */
+  /** Who a socket belongs to, by the `Authorization` of its `connection_init`; rejects for nobody, and for who asks too often. */
   readonly authenticate: Authenticate;
   /** Hears of introspection by who may not use it. */
   readonly onForbidden: ForbiddenListener;
+  /** Counts a subscription. @returns in how many seconds to ask again, where that is too often */
+  countRequest(caller: KnownCaller, client: string | null): Promise<number | null>;
   /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
   hold(caller: object, revoke: () => void): () => void;
   /** Where a request comes from. */
@@ -42,7 +44,18 @@ export interface SubscriptionServerOptions extends UpgradeRules {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const { schema, limits, socketLimits, services, authenticate, onForbidden, hold, log, maxBufferedEvents } = options;
+  const {
+    schema,
+    limits,
+    socketLimits,
+    services,
+    authenticate,
+    countRequest,
+    onForbidden,
+    hold,
+    log,
+    maxBufferedEvents,
+  } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: socketLimits.frameBytes,
@@ -58,6 +71,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     socketLimits,
     services,
     authenticate,
+    countRequest,
     onForbidden,
     hold,
     fanOut,

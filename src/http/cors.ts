@@ -21,7 +21,8 @@ export function registerCors(app: FastifyInstance, path: string, allows: (origin
     if (origin === undefined || !allows(origin)) return done();
     reply.header('access-control-allow-origin', origin);
     const isPreflight = request.method === 'OPTIONS' && 'access-control-request-method' in request.headers;
-    if (isPreflight) void reply.headers(PREFLIGHT_HEADERS).code(204).send();
-    else done();
+    if (isPreflight) return void reply.headers(PREFLIGHT_HEADERS).code(204).send();
+    reply.header('access-control-expose-headers', 'retry-after');
+    done();
   });
 }

@@ -18,8 +18,10 @@ export interface HttpServerOptions<Context extends object> {
   readonly host: string;
   readonly port: number;
   readonly apollo: ApolloServer<Context>;
-  /** Who asks, and what for; throws for nobody. */
+  /** Who asks, and what for; rejects for nobody, and for who asks too often. */
   createContext(request: RequestFacts): Promise<Context>;
+  /** Counts a request that nobody can be asked for. @returns in how many seconds to come again, where that is too often */
+  countRefused(message: IncomingMessage): Promise<number | null>;
   /** Null: there is no playground. */
   readonly playgroundDirectory: string | null;
   /** Larger ones are refused with 413. */
@@ -97,11 +99,19 @@ export async function startHttpServer<Context extends object>(
   });
   registerHealth(app, () => (closed ? 'draining' : isHealthy() ? 'ready' : 'failed'));
   registerAuditKey(app, options.auditKeySet);
-  app.setErrorHandler((error: FastifyError, _request, reply) => {
+  app.setErrorHandler(async (error: FastifyError, request, reply) => {
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
     const status = error.statusCode ?? 500;
     if (status >= 500) log.error({ err: error }, 'a request failed on a bug of ours');
-    void reply.code(status).send({ errors: [status === 413 ? tooLarge(maxBodyBytes) : describe(status, error)] });
+    const retryAfterSeconds = await options.countRefused(request.raw);
+    if (retryAfterSeconds === null) {
+      return reply.code(status).send({ errors: [status === 413 ? tooLarge(maxBodyBytes) : describe(status, error)] });
+    }
+    const extensions = { code: 'TOO_MANY_REQUESTS', retryAfterSeconds };
+    return reply
+      .code(429)
+      .header('retry-after', retryAfterSeconds)
+      .send({ errors: [{ message: `Too many requests. Try again in ${retryAfterSeconds} s.`, extensions }] });
   });
   // Fastify's own would repeat what was asked for.
   app.setNotFoundHandler((_request, reply) => reply.code(404).send(NOTHING_HERE));
@@ -109,7 +119,7 @@ export async function startHttpServer<Context extends object>(
   app.route({
     url: GRAPHQL_PATH,
     method: ['GET', 'POST'],
-    handler: fastifyApolloHandler(apollo, { context: async ({ raw }) => createContext(factsOf(raw)) }),
+    handler: fastifyApolloHandler(apollo, { context: ({ raw }) => createContext(factsOf(raw)) }),
   });
 
   await app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {

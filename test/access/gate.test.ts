@@ -90,3 +90,15 @@ describe('whoever is turned away', () => {
     expect(written.map(({ reason }) => reason)).toEqual(['the key is expired']);
   });
 });
+
+it('whoever asks too often is written down with the setting, once for all that follows', async () => {
+  const { gate, written, admitted } = start(keyOf('busy'));
+  for (let i = 0; i < 3; i += 1) gate.slowDown(admitted('busy'), 'RATE_PER_KEY');
+  gate.slowDown(admitted('busy'), 'RATE_PER_ADDRESS');
+
+  const actor = { name: 'busy', role: 'CRM', sourceAddress: SOURCE };
+  expect(written).toEqual([
+    { actor, reason: 'more in a minute than RATE_PER_KEY', attempts: 1 },
+    { actor, reason: 'more in a minute than RATE_PER_ADDRESS', attempts: 1 },
+  ]);
+});

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clientOf, SourceAddresses } from '../../src/access/source-address.js';
+import { clientOf, providerOf, SourceAddresses } from '../../src/access/source-address.js';
 
 const addresses = new SourceAddresses(Buffer.alloc(32, 1));
 const of = (remoteAddress: string | undefined) =>
@@ -72,5 +72,13 @@ describe('the client that limits count', () => {
 
   it.each([undefined, 'somewhere'])('is not known for %j', (address) => {
     expect(client(address)).toBeNull();
+  });
+
+  it.each([
+    ['203.0.113.77', '203.0.0.0/16'],
+    ['2001:db8:1:2::/64', '2001:db8::/32'],
+    ['not known', 'not known'],
+  ])('%s is of the network %s', (one, network) => {
+    expect(providerOf(one)).toBe(network);
   });
 });

@@ -250,6 +250,17 @@ describe('resumableSessionEvents, when something breaks', () => {
     expect(server.subscriptions.map(({ variables }) => variables.after)).toEqual(['0', '3']);
   });
 
+  it('asks again after a pause when it has asked too often', async () => {
+    const server = await EventServer.start();
+    server.append(2);
+    server.onSubscribe = (subscription) => {
+      server.onSubscribe = (next) => server.follow(next);
+      server.refuse(subscription, 'TOO_MANY_REQUESTS');
+    };
+
+    expect(await take(resumableSessionEvents(server.client(), { after: '0' }), 2)).toEqual([1, 2]);
+  });
+
   it('does not take the end of a subscription for the end: it asks again after a pause that grows, until there is an event', async () => {
     const server = await EventServer.start();
     server.onSubscribe = (subscription) => server.complete(subscription);

@@ -24,7 +24,13 @@ const CALLER = { actor: 'the BACKEND key', actorRole: 'BACKEND', sourceAddress: 
 let network: Network;
 beforeAll(async () => {
   network = await startSharedNetwork({
-    env: { API_KEYS, MAX_CONCURRENT_SESSIONS: '1', CXONE_BREAKER_FAILURES: '1000', CXONE_TIMEOUT_MS: '400' },
+    env: {
+      API_KEYS,
+      RATE_LIMITS: 'off',
+      MAX_CONCURRENT_SESSIONS: '1',
+      CXONE_BREAKER_FAILURES: '1000',
+      CXONE_TIMEOUT_MS: '400',
+    },
     cxone: { echoToken: true },
   });
 });

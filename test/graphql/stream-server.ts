@@ -67,6 +67,7 @@ export async function startStreamServer({
     maxBufferedEvents,
     keepAliveMs,
     authenticate,
+    countRequest: async () => null,
     arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined, isSameOrigin: true }),
     onForbidden: () => undefined,
     hold,

@@ -1,0 +1,73 @@
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+
+export interface BoundedRateOptions {
+  /** How many in a window are not too many. */
+  readonly limit: number;
+  /** How long a window is, which begins with the first that is counted. */
+  readonly windowSeconds: number;
+  /** How many are counted apart at once: each takes about 500 bytes. */
+  readonly mostApart: number;
+  /** With whom one is counted who comes when there are that many; left out: with all the others. */
+  together?(one: string): string;
+}
+
+/** Who comes when also those that are counted together are too many. */
+const THE_REST = 'the rest';
+
+/**
+ * Counts how often each does something. Who has millions of names, such as the addresses of an IPv6 network, must not fill the
+ * memory with them: when there are too many, newcomers are counted together. Who was there before is counted as before.
+ */
+export class BoundedRate implements Disposable {
+  readonly #options: BoundedRateOptions;
+  readonly #limiter: RateLimiterMemory;
+  /** When the window of each is over, on the monotonic clock; the first to end stands first. */
+  readonly #endsMs = new Map<string, number>();
+
+  constructor(options: BoundedRateOptions) {
+    this.#options = options;
+    this.#limiter = new RateLimiterMemory({ points: options.limit, duration: options.windowSeconds });
+  }
+
+  /**
+   * Counts once more.
+   * @returns in how many seconds to come again, whole and at least 1; null where it is not too many
+   */
+  async count(one: string): Promise<number | null> {
+    const { limit, windowSeconds } = this.#options;
+    const { consumedPoints, msBeforeNext } = await this.#limiter.consume(this.#countedAs(one)).catch(refused);
+    if (consumedPoints <= limit) return null;
+    // By the wall clock, which may have been set back.
+    return Math.max(1, Math.ceil(Math.min(msBeforeNext / 1000, windowSeconds)));
+  }
+
+  #countedAs(one: string): string {
+    const { windowSeconds, mostApart, together } = this.#options;
+    const now = performance.now();
+    for (const [name, endMs] of this.#endsMs) {
+      if (endMs > now) break;
+      this.#endsMs.delete(name);
+    }
+    const isKnown = (name: string, most: number): boolean => {
+      if (this.#endsMs.has(name)) return true;
+      if (this.#endsMs.size >= most) return false;
+      this.#endsMs.set(name, now + windowSeconds * 1000);
+      return true;
+    };
+    if (isKnown(one, mostApart)) return one;
+    const group = together?.(one);
+    return group !== undefined && isKnown(group, 2 * mostApart) ? group : THE_REST;
+  }
+
+  /** Ends all windows, and their timers. */
+  [Symbol.dispose](): void {
+    for (const name of [...this.#endsMs.keys(), THE_REST]) void this.#limiter.delete(name);
+    this.#endsMs.clear();
+  }
+}
+
+/** The library rejects with its count. */
+function refused(reason: unknown): RateLimiterRes {
+  if (reason instanceof RateLimiterRes) return reason;
+  throw reason;
+}
