@@ -8,7 +8,7 @@ import { httpUrl } from './setting-formats.js';
  * What a JSON Web Token may be signed by (RFC 7518 §3.1, RFC 8037, RFC 9864): never `none`, and nothing that a key which anybody
  * may have could sign by.
  */
-export const TOKEN_ALGORITHMS = [
+const TOKEN_ALGORITHMS = [
   ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
   ...(['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const),
 ];

@@ -74,6 +74,9 @@ describe('the start of a server', () => {
       API_KEYS: JSON.stringify(apiKeys),
       FRAUD_SERVICE_URL: 'https://fraud.test/?token=t0p',
       FRAUD_PROVIDER: 'http',
+      AUTH_JWKS_URL: 'http://127.0.0.1:1/keys?token=t0p',
+      AUTH_ISSUER: 'https://issuer.test',
+      AUTH_AUDIENCE: 'guest-sessions',
     };
     const { logged } = await start(`file:${join(temporaryDirectory(), 'test.db')}`, env, 'a-key');
 
@@ -81,6 +84,7 @@ describe('the start of a server', () => {
       { name: 'console', role: 'OPS', expiresAt: '2090-01-01T00:00:00.000Z', fingerprint: FINGERPRINT },
     ]);
     expect(JSON.parse(logged.configuration).fraud.serviceUrl).toBe('https://fraud.test/?…');
+    expect(JSON.parse(logged.configuration).access.tokens.keys.url).toBe('http://127.0.0.1:1/keys?…');
     expect(logged.configuration).not.toContain(sha256('a-key'));
     expect(logged.configuration).not.toContain('t0p');
   });

@@ -68,13 +68,13 @@ export class JsonWebTokens implements Disposable {
   async #verify(token: string): Promise<JWTPayload> {
     if (token.length > MOST_CHARACTERS) throw new BadToken('the token is too long');
     const { issuer, audience, algorithms } = this.#settings;
-    const options = { issuer, audience, algorithms: [...algorithms], requiredClaims: ['exp', 'sub'] };
+    const options = { issuer, audience, algorithms: [...algorithms] };
     const { payload, protectedHeader } = await jwtVerify(token, this.#findKey, options).catch((error: unknown) => {
       if (error instanceof KeySetUnavailableError) throw error;
       const isExpired = error instanceof errors.JWTExpired;
       throw new BadToken(reasonOf(error), isExpired ? this.#identityOf(error.payload) : null);
     });
-    // What JSON has for numbers that are too large is infinite here.
+    // JSON's numbers that are too large are infinite here.
     if (!Number.isFinite(payload.exp)) throw new BadToken('the token has no expiry');
     if (!/^(application\/)?(at\+)?jwt$/i.test(protectedHeader.typ ?? 'JWT')) {
       throw new BadToken('the token is of another type');
@@ -146,7 +146,6 @@ const REASONS_OF_CLAIMS: Readonly<Record<string, string>> = {
   aud: 'the token is for another audience',
   nbf: 'the token is not valid yet',
   exp: 'the token has no expiry',
-  sub: 'the token has no subject that can be named',
 };
 
 const reasonOf = (error: unknown): string =>

@@ -249,6 +249,16 @@ describe('a token from a web page', () => {
   });
 });
 
+it('who is turned away while the gate is closed is in the trail all the same', async () => {
+  const { gate, admit, written } = start();
+  const token = await tokenBy(foreign);
+  const turnedAway = admit(token);
+  await gate[Symbol.asyncDispose]();
+
+  expect(written.map(({ reason }) => reason)).toEqual(['the signature of the token is wrong']);
+  expect((await turnedAway).caller).toBeNull();
+});
+
 describe('whoever stays with a token', () => {
   it('is sent away once when it expires, which is written down with its name; nobody else is', async () => {
     const { gate, admit, written } = start();

@@ -155,7 +155,7 @@ describe('an issuer that gives no keys', () => {
   });
 
   it('does not keep the server from ending, which is not called a failure', async () => {
-    const { issuer, gate, outcome, logged } = await start({}, (server) => {
+    const { issuer, gate, outcome, logged } = await start({ timeoutMs: NEVER_MS }, (server) => {
       server.instead = hang;
     });
     const waiting = outcome(old);
