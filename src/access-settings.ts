@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { apiKeys, apiKeysFile, type ROLES } from './key-formats.js';
+import { headerName, type TrustProxy, trustProxy } from './proxy-settings.js';
 import { whole } from './setting-formats.js';
 import {
   claimText,
@@ -58,6 +59,15 @@ export interface AccessConfig {
   readonly tokens: TokenConfig | null;
   /** Null: as often as they like. */
   readonly rates: RateLimits | null;
+  /** What stands between clients and the server. */
+  readonly proxies: {
+    /** Who is believed about whom a request is from; null: nobody. */
+    readonly trust: TrustProxy | null;
+    /** The header, in lower case, that says which country a visitor comes from; null: none. */
+    readonly countryHeader: string | null;
+    /** The header, in lower case, that says whether a visitor comes through a proxy or VPN; null: none. */
+    readonly proxyHeader: string | null;
+  };
 }
 
 /** In a minute. */
@@ -79,6 +89,9 @@ export const accessSettings = {
   RATE_PER_ADDRESS: rate.default(600),
   CREATE_RATE_PER_ADDRESS: rate.default(30),
   CREATE_RATE_PER_FINGERPRINT: rate.default(10),
+  TRUST_PROXY: trustProxy.optional(),
+  COUNTRY_HEADER: headerName.optional(),
+  PROXY_HEADER: headerName.optional(),
 };
 
 type Environment = z.output<z.ZodObject<typeof accessSettings>>;
@@ -88,7 +101,12 @@ export function accessConfig(env: Environment): AccessConfig {
   const callers = { apiKeys: env.API_KEYS ?? [], apiKeysFile: env.API_KEYS_FILE ?? null, tokens: tokenConfig(env) };
   // Whoever may reach a server without keys is on its machine.
   const isRateLimited = env.RATE_LIMITS ? env.RATE_LIMITS === 'on' : asksForKeys(callers);
-  return { ...callers, rates: isRateLimited ? rateLimits(env) : null };
+  const proxies = {
+    trust: env.TRUST_PROXY ?? null,
+    countryHeader: env.COUNTRY_HEADER ?? null,
+    proxyHeader: env.PROXY_HEADER ?? null,
+  };
+  return { ...callers, rates: isRateLimited ? rateLimits(env) : null, proxies };
 }
 
 const rateLimits = (env: Environment): RateLimits => ({
@@ -114,5 +132,5 @@ function tokenConfig(env: Environment): TokenConfig | null {
 }
 
 /** Whether callers have to say who they are. */
-export const asksForKeys = ({ apiKeys, apiKeysFile, tokens }: Omit<AccessConfig, 'rates'>): boolean =>
+export const asksForKeys = ({ apiKeys, apiKeysFile, tokens }: Omit<AccessConfig, 'rates' | 'proxies'>): boolean =>
   apiKeys.length > 0 || apiKeysFile !== null || tokens !== null;

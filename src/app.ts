@@ -46,6 +46,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
           const caller = await authenticate(authorization, arrival);
           return createContext(caller, services, {
             idempotencyKeyHeader: idempotencyKey,
+            connection: arrival.connection,
             countCreation: (fingerprint) => rates.countCreation(caller, arrival.client, fingerprint),
           });
         },

@@ -106,6 +106,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       file: config.access.apiKeysFile,
       addressKey: vault.derive('source addresses'),
       tokens: tokens && { ...tokens, subjectKey: vault.derive('token subjects') },
+      proxies: config.access.proxies,
       write: (refusals) => ledger.execute('recordRefusals', refusals, { linger: true }),
       writeKeyChange: (change) => ledger.execute('recordKeyChange', change),
       log,

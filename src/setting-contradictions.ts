@@ -50,6 +50,10 @@ export function contradictions(given: Readonly<Record<string, string | undefined
   if (given.CRASH_AT !== undefined && given.NODE_ENV === 'production') {
     problems.push('CRASH_AT: is for tests and is refused when NODE_ENV is production');
   }
+  for (const name of ['COUNTRY_HEADER', 'PROXY_HEADER']) {
+    if (given[name] === undefined || given.TRUST_PROXY !== undefined) continue;
+    problems.push(`${name}: is set but TRUST_PROXY is not: nobody would be believed who sends it`);
+  }
   for (const { place, message } of clashesWith(env?.API_KEYS ?? [], env?.API_KEYS_FILE?.keys ?? [])) {
     problems.push(`API_KEYS_FILE (at keys.${place}): ${message}`);
   }

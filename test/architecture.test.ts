@@ -47,6 +47,8 @@ const RULES: Readonly<Record<string, Rule>> = {
       // Request ids begin with the time, and pages go by them; events are paged by type.
       'guest-session/request-id.ts',
       'guest-session/session-event.ts',
+      // What an idempotency key is held to.
+      'guest-session/believed-connection.ts',
       // Leases must not be moved by the wall clock.
       'guest-session/steady-clock.ts',
     ],
@@ -73,6 +75,9 @@ const RULES: Readonly<Record<string, Rule>> = {
     ],
     values: [
       'access/',
+      // Of whom nothing is known, where nobody tells; and which sessions a caller may know of.
+      'guest-session/believed-connection.ts',
+      'guest-session/may-see.ts',
       // The enums of the API are the constants of the parts that they come from.
       'guest-session/ports.ts',
       'guest-session/session-event.ts',
@@ -88,8 +93,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   // Nothing of ours but the wire's types, so that it cannot share our bugs.
   'sandbox/': { types: ['cxone/wire.ts'] },
   'outbound/': {},
-  // The form of keys, for the file of them that is followed.
-  'access/': { types: ['access-settings.ts', 'guest-session/'], values: ['key-formats.ts'] },
+  // key-formats.ts: the form of keys, for the file of them that is followed. The others: what proxies say of a connection.
+  'access/': {
+    types: ['access-settings.ts', 'proxy-settings.ts', 'guest-session/'],
+    values: ['key-formats.ts', 'guest-session/believed-connection.ts', 'guest-session/country-codes.ts'],
+  },
   // Goes into browsers.
   'client/': {},
   'errors.ts': {},
@@ -104,12 +112,13 @@ const RULES: Readonly<Record<string, Rule>> = {
     ],
   },
   'transport-settings.ts': { values: ['setting-formats.ts'] },
-  'access-settings.ts': { values: ['key-formats.ts', 'setting-formats.ts', 'token-formats.ts'] },
+  'access-settings.ts': { values: ['key-formats.ts', 'proxy-settings.ts', 'setting-formats.ts', 'token-formats.ts'] },
   'setting-contradictions.ts': {
     types: ['access-settings.ts'],
     values: ['key-formats.ts', 'loopback.ts', 'token-formats.ts'],
   },
   'key-formats.ts': {},
+  'proxy-settings.ts': {},
   'token-formats.ts': { values: ['key-formats.ts', 'loopback.ts', 'setting-formats.ts'] },
   'loopback.ts': {},
   'secrets.ts': {},

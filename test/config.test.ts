@@ -103,7 +103,13 @@ describe('the settings', () => {
       auditCheckpointFile: null,
       idempotencyTtlHours: 24,
       crashAt: null,
-      access: { apiKeys: [], apiKeysFile: null, tokens: null, rates: null },
+      access: {
+        apiKeys: [],
+        apiKeysFile: null,
+        tokens: null,
+        rates: null,
+        proxies: { trust: null, countryHeader: null, proxyHeader: null },
+      },
       playground: true,
       logLevel: 'info',
     });
@@ -170,6 +176,9 @@ describe('the settings', () => {
       FRAUD_FAIL_MODE: 'open',
       MAX_CONCURRENT_SESSIONS: '9',
       API_KEYS_FILE: fileWith(keys({ name: 'portal', role: 'BACKEND', sha256: hashOf('portal') })),
+      TRUST_PROXY: '2',
+      COUNTRY_HEADER: 'CF-IPCountry',
+      PROXY_HEADER: 'x-visitor-is-proxy',
       API_KEYS: keys(
         { name: 'widget', role: 'GUEST', sha256: sha256.toUpperCase(), origins: ['https://shop.example.com'] },
         { name: 'ops', role: 'OPS', sha256: hashOf('ops'), expiresAt: '2030-01-01T00:00:00Z' },
@@ -247,6 +256,7 @@ describe('the settings', () => {
           origins: ['https://shop.example.com', 'http://127.0.0.1:8080'],
         },
         rates: { perKey: 28, perAddress: 29, createPerAddress: 30, createPerFingerprint: 31 },
+        proxies: { trust: 2, countryHeader: 'cf-ipcountry', proxyHeader: 'x-visitor-is-proxy' },
       },
       playground: false,
       logLevel: 'trace',

@@ -1,5 +1,8 @@
-import type { IncomingMessage } from 'node:http';
+import type { AccessConfig } from '../access-settings.js';
+import { type GuestConnection, UNKNOWN_CONNECTION } from '../guest-session/believed-connection.js';
 import { bearerOf, type Identity, identify, refusalOf } from './api-keys.js';
+import { type Sent, TrustedProxies } from './client-address.js';
+import { connectionFacts } from './connection-facts.js';
 import { JsonWebTokens, looksLikeToken, type TokenSettings } from './json-web-tokens.js';
 import { type KeyChange, KeyChanges } from './key-changes.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
@@ -26,6 +29,8 @@ export interface Arrival {
   readonly origin: string | undefined;
   /** False for pages of other sites. */
   readonly isSameOrigin: boolean;
+  /** What trusted proxies say of the connection. */
+  readonly connection: GuestConnection;
 }
 
 /** Somebody who was let in; or nobody, and whether the key or token would be good from elsewhere. */
@@ -39,6 +44,8 @@ export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'lo
   readonly addressKey: Buffer;
   /** Which are good beside keys; null: none. */
   readonly tokens: TokenSettings | null;
+  /** Who is believed about whom a request is from, and in which headers about the connection. */
+  readonly proxies: AccessConfig['proxies'];
 }
 
 /** Whoever stays, for as long as its key or token is good. */
@@ -53,6 +60,8 @@ export class Gate implements AsyncDisposable {
   readonly #ring: KeyRing;
   readonly #tokens: JsonWebTokens | null;
   readonly #addresses: SourceAddresses;
+  readonly #proxies: TrustedProxies;
+  readonly #factHeaders: AccessConfig['proxies'];
   readonly #refusals: Refusals;
   readonly #keyChanges: KeyChanges;
   /** What a caller was let in by. */
@@ -70,6 +79,8 @@ export class Gate implements AsyncDisposable {
     };
     this.#tokens = settings.tokens && new JsonWebTokens(settings.tokens, settings.log);
     this.#addresses = new SourceAddresses(settings.addressKey);
+    this.#proxies = new TrustedProxies(settings.proxies.trust);
+    this.#factHeaders = settings.proxies;
     this.#refusals = new Refusals(settings);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -80,12 +91,16 @@ export class Gate implements AsyncDisposable {
   }
 
   /** Where a request comes from. */
-  arrivalOf(request: Pick<IncomingMessage, 'socket' | 'headers'>): Arrival {
+  arrivalOf(request: Sent): Arrival {
+    const address = this.#proxies.addressOf(request);
     return {
-      sourceAddress: this.#addresses.of(request),
-      client: clientOf(request),
+      sourceAddress: this.#addresses.pseudonymOf(address),
+      client: clientOf(address),
       origin: request.headers.origin,
       isSameOrigin: isSameOrigin(request),
+      connection: this.#proxies.haveSent(request)
+        ? connectionFacts(request.headers, this.#factHeaders)
+        : UNKNOWN_CONNECTION,
     };
   }
 

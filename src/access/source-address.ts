@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import ipaddr from 'ipaddr.js';
 
 const TAG_HEX_DIGITS = 12;
@@ -16,12 +15,7 @@ export class SourceAddresses {
     this.#key = key;
   }
 
-  /** `203.0.113.0/24#a1b2c3d4e5f6`; null where the peer is not known. */
-  of(request: Pick<IncomingMessage, 'socket'>): string | null {
-    return this.pseudonymOf(addressOf(request));
-  }
-
-  /** The pseudonym of an address in any form; null for what is none. */
+  /** The pseudonym of an address in any form, such as `203.0.113.0/24#a1b2c3d4e5f6`; null for what is none. */
   pseudonymOf(address: string | undefined): string | null {
     if (address === undefined || !ipaddr.isValid(address)) return null;
     // An IPv4 client of a server that listens on `::` is the same client.
@@ -34,10 +28,9 @@ export class SourceAddresses {
 
 /**
  * Whom limits count: an IPv4 address, or the /64 of an IPv6 one, since whoever has one address of it has them all. For memory
- * alone: it is not to be kept. Null where the peer is not known.
+ * alone: it is not to be kept. Null for what is no address.
  */
-export function clientOf(request: Pick<IncomingMessage, 'socket'>): string | null {
-  const address = addressOf(request);
+export function clientOf(address: string | undefined): string | null {
   if (address === undefined || !ipaddr.isValid(address)) return null;
   const peer = ipaddr.process(address);
   return peer.kind() === 'ipv4' ? textOf(peer) : networkOf(peer, 64);
@@ -50,9 +43,6 @@ export function providerOf(client: string): string {
   const peer = ipaddr.parse(address);
   return networkOf(peer, peer.kind() === 'ipv4' ? 16 : 32);
 }
-
-/** The one place that knows whom a request is from. */
-const addressOf = ({ socket }: Pick<IncomingMessage, 'socket'>): string | undefined => socket.remoteAddress;
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 

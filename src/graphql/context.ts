@@ -1,6 +1,7 @@
 import DataLoader from 'dataloader';
 import type { Identity } from '../access/api-keys.js';
 import type { WebhookReplays } from '../crm/replay-webhooks.js';
+import { type GuestConnection, UNKNOWN_CONNECTION } from '../guest-session/believed-connection.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
 import type { EraseConclusion } from '../guest-session/erase-guest.js';
 import type { Conclusion } from '../guest-session/ledger-ports.js';
@@ -53,6 +54,8 @@ interface HttpRequest {
   readonly idempotencyKeyHeader: string | null;
   /** Counts a session that is asked for. @returns in how many seconds to ask again, where that is too often */
   countCreation(fingerprint: string): Promise<number | null>;
+  /** What is known of the connection that the request came by. */
+  readonly connection: GuestConnection;
 }
 
 export interface GraphqlContext extends HttpRequest {
@@ -64,17 +67,22 @@ export interface GraphqlContext extends HttpRequest {
 const BATCH_ONLY = { cache: false } as const;
 
 /** Subscriptions open no sessions. */
-const OVER_A_SOCKET: HttpRequest = { idempotencyKeyHeader: null, countCreation: async () => null };
+const OVER_A_SOCKET: HttpRequest = {
+  idempotencyKeyHeader: null,
+  countCreation: async () => null,
+  connection: UNKNOWN_CONNECTION,
+};
 
 /** One context for a request, or for a subscription. */
 export const createContext = (
   caller: KnownCaller,
   services: Services,
-  { idempotencyKeyHeader, countCreation }: HttpRequest = OVER_A_SOCKET,
+  { idempotencyKeyHeader, countCreation, connection }: HttpRequest = OVER_A_SOCKET,
 ): GraphqlContext => ({
   caller,
   idempotencyKeyHeader,
   countCreation,
+  connection,
   services,
   loaders: {
     session: new DataLoader(async (ids) => {

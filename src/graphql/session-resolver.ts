@@ -1,4 +1,5 @@
 import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { maySee } from '../guest-session/may-see.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 import type { AuditRecord } from '../store/audit-chain.js';
 import { Audit } from './audit-types.js';
@@ -27,11 +28,11 @@ export class SessionResolver {
   })
   async createGuestSession(
     @Arg('input', () => CreateGuestSessionInput, { description: 'For whom, and how.' }) input: CreateGuestSessionInput,
-    @Ctx() { services, caller, idempotencyKeyHeader, countCreation }: GraphqlContext,
+    @Ctx() { services, caller, idempotencyKeyHeader, countCreation, connection }: GraphqlContext,
   ) {
     const waitSeconds = await countCreation(input.deviceFingerprint);
     if (waitSeconds !== null) return asksTooOften(waitSeconds);
-    return toCreatePayload(await services.open({ ...input, idempotencyKeyHeader }, caller));
+    return toCreatePayload(await services.open({ ...input, idempotencyKeyHeader, connection }, caller));
   }
 
   @Authorized('GUEST', 'BACKEND', 'OPS')
@@ -46,22 +47,27 @@ export class SessionResolver {
   ) {
     const { id, sessionId, reason } = input;
     const request = { id: searchable(id, 'id'), sessionId: searchable(sessionId, 'sessionId'), reason };
-    return toEndPayload(await services.end(request, { ...caller, seesOwnOnly: caller.role === 'GUEST' }));
+    return toEndPayload(await services.end(request, caller));
   }
 
-  @Authorized('BACKEND', 'CRM', 'OPS')
+  @Authorized('GUEST', 'BACKEND', 'CRM', 'OPS')
   @Query(() => GuestSession, {
     nullable: true,
-    description: 'One session, by our id or by CXone’s; null where there is none.',
+    description:
+      'One session, by our id or by CXone’s; null where there is none. For a key with the role GUEST there are none but those ' +
+      'that it has opened.',
   })
-  session(
-    @Ctx() { services }: GraphqlContext,
+  async session(
+    @Ctx() { services, caller }: GraphqlContext,
     @Arg('id', () => ID, { nullable: true, description: 'Our id: the request id that opened it.' }) id?: string,
     @Arg('sessionId', () => String, { nullable: true, description: 'The id at CXone.' }) sessionId?: string,
   ) {
     if ((id == null) === (sessionId == null)) throw badUserInput('Give either "id" or "sessionId".');
-    if (id != null) return services.sessions.byId(searchable(id, 'id'));
-    return services.sessions.bySessionId(searchable(sessionId ?? '', 'sessionId'));
+    const found =
+      id != null
+        ? await services.sessions.byId(searchable(id, 'id'))
+        : await services.sessions.bySessionId(searchable(sessionId ?? '', 'sessionId'));
+    return found && maySee(caller, found) ? found : null;
   }
 
   @Authorized('BACKEND', 'CRM', 'OPS')
@@ -91,6 +97,7 @@ export class SessionResolver {
     return loaders.audits.load(session.id);
   }
 
+  @Authorized('BACKEND', 'CRM', 'OPS')
   @FieldResolver(() => [SessionEvent], { description: 'What happened to it, oldest first.' })
   events(@Root() session: GuestSessionRecord, @Ctx() { loaders }: GraphqlContext) {
     return loaders.events.load(session.id);

@@ -11,7 +11,11 @@ import {
 } from '../guest-session/ports.js';
 import type { SessionFilter as SessionCriteria } from '../store/session-reader.js';
 
-@InputType({ description: 'What is known of the connection that the guest comes from.' })
+@InputType({
+  description:
+    'What is known of the connection that the guest comes from. Believed from keys with the roles BACKEND and OPS. From a ' +
+    'key with the role GUEST it is not read: there the connection itself tells, as far as the server is set up to hear it.',
+})
 export class IpMetadataInput {
   @Field(() => Boolean, {
     nullable: true,

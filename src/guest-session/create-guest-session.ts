@@ -1,6 +1,7 @@
 import { AttemptError, InternalError } from '../errors.js';
 import { Attempt } from './attempt.js';
 import { endingOf, recordOf } from './attempt-ending.js';
+import { withBelievedConnection } from './believed-connection.js';
 import { buildSessionPayload } from './build-session-payload.js';
 import { checkCapacity } from './check-capacity.js';
 import { findLostAnswer } from './find-lost-answer.js';
@@ -38,7 +39,9 @@ async function establish(
   const { scorer, cxone, ledger, rules } = ports;
   const { deadline, requestId } = attempt;
 
-  const request = await attempt.during('VALIDATE', () => validateRequest(untrusted, rules));
+  const request = await attempt.during('VALIDATE', () =>
+    validateRequest(withBelievedConnection(untrusted, attempt.caller), rules),
+  );
   attempt.request = request;
   const answer = await attempt.during('RECOGNISE', () => recogniseIntent(attempt, request, ports));
   if (answer) return answer;

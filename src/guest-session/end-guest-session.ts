@@ -1,6 +1,7 @@
 import { AttemptError, type FieldProblem, InternalError, type PipelineStage } from '../errors.js';
 import { Deadline } from './deadline.js';
 import { endUpstream } from './end-upstream.js';
+import { maySee } from './may-see.js';
 import type { Caller, EndGuestSessionRequest, GuestSessionRecord, Ports } from './ports.js';
 import { recordFailure } from './record-failure.js';
 import { mintRequestId } from './request-id.js';
@@ -104,6 +105,4 @@ async function find(order: EndOrder, { sessions }: Ports): Promise<GuestSessionR
   return order.session;
 }
 
-/** Whoever may end only its own is not told that there are others. */
-const isHidden = ({ session, caller }: EndOrder): boolean =>
-  caller.seesOwnOnly === true && session !== null && session.callerName !== caller.name;
+const isHidden = ({ session, caller }: EndOrder): boolean => session !== null && !maySee(caller, session);

@@ -1,5 +1,6 @@
 import type { AttemptError, ErrorCode, InternalError, PipelineStage, RefusalStatus } from '../errors.js';
 import type { Actor, ActorRole } from './actor.js';
+import type { GuestConnection } from './believed-connection.js';
 import type { Deadline } from './deadline.js';
 import type { AttemptLedger, IntentLedger, SessionLedger } from './ledger-ports.js';
 import type { RequestIdEcho } from './request-id-echo.js';
@@ -47,6 +48,8 @@ export interface CreateGuestSessionRequest {
   readonly idempotencyKey?: string | null | undefined;
   /** The same, from the HTTP header `Idempotency-Key`. */
   readonly idempotencyKeyHeader?: string | null | undefined;
+  /** What the server itself knows of the guest's connection, where it is the guest who asks. */
+  readonly connection?: GuestConnection | undefined;
 }
 
 /** Which session to end, and why. */
@@ -78,8 +81,6 @@ export interface ValidRequest {
 /** Who asks: `local` where the server runs without keys, and may do everything. */
 export interface Caller extends Actor {
   readonly role: ActorRole;
-  /** True for one that may end only what it has opened. */
-  readonly seesOwnOnly?: boolean;
 }
 
 /** What the fraud check is told. */

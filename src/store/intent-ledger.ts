@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AttemptError } from '../errors.js';
 import { actorOf } from '../guest-session/actor.js';
 import type { Attempt } from '../guest-session/attempt.js';
+import { intentOf } from '../guest-session/believed-connection.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import type { Conclusion, IntentLedger, Recognition } from '../guest-session/ledger-ports.js';
 import type { GuestSessionRecord, Outcome, ValidRequest } from '../guest-session/ports.js';
@@ -75,7 +76,7 @@ export class SqliteIntentLedger implements IntentLedger {
       guestId: request.guestId,
       crmId: request.crmId,
       key: this.#settings.blindKey(request.idempotencyKey ?? ''),
-      inputHmacs: this.#hmacs(request),
+      inputHmacs: this.#hmacs(intentOf(request, caller)),
       requestId,
       leaseOwner,
       isAlone,
@@ -149,8 +150,8 @@ export class SqliteIntentLedger implements IntentLedger {
   }
 
   /** Hashes of the input in its one form, so that a default that is left out is the same as one that is given. */
-  #hmacs({ idempotencyKey: _, ...input }: ValidRequest): [string, ...string[]] {
-    const canonical = JSON.stringify(Object.entries(input).sort(([a], [b]) => (a < b ? -1 : 1)));
+  #hmacs(intent: object): [string, ...string[]] {
+    const canonical = JSON.stringify(Object.entries(intent).sort(([a], [b]) => (a < b ? -1 : 1)));
     const [key, ...oldKeys] = this.#settings.inputKeys;
     // With the name of its key: where the key is missing, it must not look as if the input were another.
     const hmac = (secret: Buffer) =>

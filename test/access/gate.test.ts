@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Admitted, Gate } from '../../src/access/gate.js';
 import type { CountedRefusal } from '../../src/access/refusals.js';
 import type { ApiKey } from '../../src/access-settings.js';
+import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { eventually } from '../support/eventually.js';
 
 const keyOf = (name: string, rest: Partial<ApiKey> = {}): ApiKey => ({
@@ -21,13 +22,20 @@ function start(...fixed: ApiKey[]) {
     file: null,
     addressKey: Buffer.alloc(32),
     tokens: null,
+    proxies: { trust: null, countryHeader: null, proxyHeader: null },
     write: async (refusals) => void written.push(...refusals),
     writeKeyChange: async () => undefined,
     log: { info: () => undefined, error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const admit = (key: string, origin?: string) =>
-    gate.admit(`Bearer ${key}`, { sourceAddress: SOURCE, client: null, origin, isSameOrigin: origin === undefined });
+    gate.admit(`Bearer ${key}`, {
+      sourceAddress: SOURCE,
+      client: null,
+      origin,
+      isSameOrigin: origin === undefined,
+      connection: UNKNOWN_CONNECTION,
+    });
   const admitted = async (key: string): Promise<Admitted> => {
     const { caller } = await admit(key);
     if (!caller) throw new Error(`${key} was not let in`);
@@ -93,8 +101,9 @@ describe('whoever is turned away', () => {
 
 it('whoever asks too often is written down with the setting, once for all that follows', async () => {
   const { gate, written, admitted } = start(keyOf('busy'));
-  for (let i = 0; i < 3; i += 1) gate.slowDown(admitted('busy'), 'RATE_PER_KEY');
-  gate.slowDown(admitted('busy'), 'RATE_PER_ADDRESS');
+  const busy = await admitted('busy');
+  for (let i = 0; i < 3; i += 1) gate.slowDown(busy, 'RATE_PER_KEY');
+  gate.slowDown(busy, 'RATE_PER_ADDRESS');
 
   const actor = { name: 'busy', role: 'CRM', sourceAddress: SOURCE };
   expect(written).toEqual([

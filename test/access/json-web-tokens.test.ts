@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Gate } from '../../src/access/gate.js';
 import type { TokenSettings } from '../../src/access/json-web-tokens.js';
 import type { CountedRefusal } from '../../src/access/refusals.js';
+import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { eventually } from '../support/eventually.js';
 import {
   AUDIENCE,
@@ -40,6 +41,7 @@ function start(settings: Partial<TokenSettings> = {}) {
     file: null,
     addressKey: Buffer.alloc(32),
     writeKeyChange: async () => undefined,
+    proxies: { trust: null, countryHeader: null, proxyHeader: null },
     tokens: {
       keys: [es256, eddsa, rs256].map(({ publicJwk }) => publicJwk),
       issuer: ISSUER,
@@ -55,7 +57,13 @@ function start(settings: Partial<TokenSettings> = {}) {
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const admit = (token: string, origin?: string, isSameOrigin = origin === undefined) =>
-    gate.admit(`Bearer ${token}`, { sourceAddress: SOURCE, client: null, origin, isSameOrigin });
+    gate.admit(`Bearer ${token}`, {
+      sourceAddress: SOURCE,
+      client: null,
+      origin,
+      isSameOrigin,
+      connection: UNKNOWN_CONNECTION,
+    });
   return { gate, written, logged, admit };
 }
 

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Gate } from '../../src/access/gate.js';
 import type { CountedRefusal } from '../../src/access/refusals.js';
 import { type KeySetTiming, KeySetUnavailableError } from '../../src/access/remote-key-set.js';
+import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { eventually } from '../support/eventually.js';
 import { AUDIENCE, ISSUER, type IssuerKey, KeySetServer, makeIssuerKey, tokenBy } from '../support/token-issuer.js';
 
@@ -28,6 +29,7 @@ async function start(timing: Partial<KeySetTiming> = {}, prepare: (issuer: KeySe
     file: null,
     addressKey: Buffer.alloc(32),
     writeKeyChange: async () => undefined,
+    proxies: { trust: null, countryHeader: null, proxyHeader: null },
     tokens: {
       keys: { url: issuer.url },
       issuer: ISSUER,
@@ -46,7 +48,13 @@ async function start(timing: Partial<KeySetTiming> = {}, prepare: (issuer: KeySe
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const present = (key: string) =>
-    gate.admit(`Bearer ${key}`, { sourceAddress: null, client: null, origin: undefined, isSameOrigin: true });
+    gate.admit(`Bearer ${key}`, {
+      sourceAddress: null,
+      client: null,
+      origin: undefined,
+      isSameOrigin: true,
+      connection: UNKNOWN_CONNECTION,
+    });
   return {
     issuer,
     gate,

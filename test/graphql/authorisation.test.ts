@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
@@ -21,7 +21,7 @@ describe('an API key', () => {
 
   const overHttp = fields.filter(({ kind }) => kind !== 'subscription');
 
-  it.each(overHttp.filter(({ name }) => !['createGuestSession', 'endGuestSession'].includes(name)))(
+  it.each(overHttp.filter(({ name }) => !RULES[name]!.includes('GUEST')))(
     'of a GUEST may not use $kind $name',
     async ({ name, document }) => {
       const { data, errors } = await server.graphql(document, undefined, bearer('GUEST'));
@@ -107,6 +107,67 @@ describe('an API key', () => {
       (await server.graphql(OPEN, { input: inputFor() }, bearer('BACKEND'))).data.createGuestSession,
     ).toMatchObject({
       session: { fraudScore: 60 },
+    });
+  });
+
+  it.each(['events { cursor }', 'audits { sequence }'])(
+    'of a GUEST does not show %s of a session, though it has opened it',
+    async (field) => {
+      const [name] = field.split(' ');
+      const { data, errors } = await server.graphql(
+        `mutation ($input: CreateGuestSessionInput!) { createGuestSession(input: $input) { session { ${field} } } }`,
+        { input: inputFor() },
+        bearer('GUEST'),
+      );
+
+      expect(data.createGuestSession.session).toBeNull();
+      expect(errors).toMatchObject([
+        { path: ['createGuestSession', 'session', name], extensions: { code: 'FORBIDDEN' } },
+      ]);
+    },
+  );
+
+  describe('of a GUEST, asking for one session,', () => {
+    const askFor = (selection: string, variables: object, role: Role = 'GUEST') =>
+      server.graphql(
+        `query ($id: ID, $sessionId: String) { session(id: $id, sessionId: $sessionId) { ${selection} } }`,
+        variables,
+        bearer(role),
+      );
+    const openAs = async (role: Role) => {
+      const { data } = await server.graphql(OPEN, { input: inputFor() }, bearer(role));
+      return data.createGuestSession.session as { id: string; sessionId: string; guestId: string };
+    };
+
+    it('reads what it has opened, by either id, also when that is over', async () => {
+      const { id, sessionId, guestId } = await openAs('GUEST');
+      const own = { id, sessionId, guestId, status: 'ACTIVE' };
+      const selection = 'id sessionId guestId status';
+
+      expect(await askFor(selection, { id })).toEqual({ status: 200, data: { session: own } });
+      expect(await askFor(selection, { sessionId })).toEqual({ status: 200, data: { session: own } });
+      const end = 'mutation ($id: ID) { endGuestSession(input: { id: $id }) { upstreamEnded } }';
+      await server.graphql(end, { id }, bearer('GUEST'));
+      expect((await askFor(selection, { id })).data.session.status).toBe('ENDED');
+    });
+
+    it.each(['id status', 'id fraudScore events { cursor } audits { sequence }'])(
+      'is told the same of what another has opened as of what there is not: { %s }',
+      async (selection) => {
+        const { id, sessionId } = await openAs('BACKEND');
+        const asked = [{ id }, { id: randomUUID() }, { sessionId }, { sessionId: `cxs_${randomUUID()}` }];
+
+        const answers = await Promise.all(asked.map((which) => askFor(selection, which)));
+        expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toEqual(
+          new Set(['{"status":200,"data":{"session":null}}']),
+        );
+      },
+    );
+
+    it('is the only one who is kept from what others have opened', async () => {
+      for (const { id } of [await openAs('GUEST'), await openAs('BACKEND')])
+        for (const role of ['BACKEND', 'CRM', 'OPS'] as const)
+          expect((await askFor('id', { id }, role)).data.session, role).toEqual({ id });
     });
   });
 

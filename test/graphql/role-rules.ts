@@ -4,7 +4,7 @@ import type { Role } from '../../src/access-settings.js';
 export const RULES: Readonly<Record<string, readonly Role[]>> = {
   createGuestSession: ['GUEST', 'BACKEND', 'OPS'],
   endGuestSession: ['GUEST', 'BACKEND', 'OPS'],
-  session: ['BACKEND', 'CRM', 'OPS'],
+  session: ['GUEST', 'BACKEND', 'CRM', 'OPS'],
   sessions: ['BACKEND', 'CRM', 'OPS'],
   events: ['CRM', 'OPS'],
   sessionEvents: ['CRM', 'OPS'],

@@ -10,6 +10,7 @@ import type { Services } from '../../src/graphql/context.js';
 import { eventCursor } from '../../src/graphql/relay.js';
 import { buildGraphqlSchema } from '../../src/graphql/schema.js';
 import { attachSubscriptions, type SubscriptionServerOptions } from '../../src/graphql/subscriptions.js';
+import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { matchesFilter, type SessionEventRecord } from '../../src/guest-session/session-event.js';
 import { SessionEventStream } from '../../src/lifecycle/session-event-stream.js';
 import type { EventLogReader } from '../../src/lifecycle/shared-pages.js';
@@ -68,7 +69,13 @@ export async function startStreamServer({
     keepAliveMs,
     authenticate,
     countRequest: async () => null,
-    arrivalOf: () => ({ sourceAddress: null, client: null, origin: undefined, isSameOrigin: true }),
+    arrivalOf: () => ({
+      sourceAddress: null,
+      client: null,
+      origin: undefined,
+      isSameOrigin: true,
+      connection: UNKNOWN_CONNECTION,
+    }),
     onForbidden: () => undefined,
     hold,
     admitsOrigin: () => false,

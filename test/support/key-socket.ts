@@ -14,8 +14,13 @@ export interface KeySocket {
 }
 
 /** Opens a socket from a page of this origin, or from no page, and presents a key. Gone when the test is over. */
-export async function openWithKey(url: string, key: string | undefined, origin?: string): Promise<KeySocket> {
-  const headers = origin === undefined ? {} : { origin };
+export async function openWithKey(
+  url: string,
+  key: string | undefined,
+  origin?: string,
+  others: Readonly<Record<string, string>> = {},
+): Promise<KeySocket> {
+  const headers = { ...others, ...(origin !== undefined && { origin }) };
   const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers });
   onTestFinished(() => socket.terminate());
   const seen = {
