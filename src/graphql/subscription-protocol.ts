@@ -7,6 +7,7 @@ import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import { isUnavailable, tooManyRequests } from './error-format.js';
 import type { FanOut } from './fan-out.js';
+import type { OperationIds } from './operation-ids.js';
 import { ProgressMarks } from './progress-marks.js';
 import { maySeeSchema } from './refuse-request.js';
 import { eventCursor } from './relay.js';
@@ -50,6 +51,7 @@ interface ConnectionParams extends Record<string, unknown> {
 export interface SocketExtra {
   readonly socket: SubscriptionSocket;
   readonly arrival: Arrival;
+  readonly operations: OperationIds;
   /** Sends the client away. */
   close(code: number, reason: string): void;
   caller?: KnownCaller;
@@ -113,7 +115,8 @@ export function makeProtocol({
       const caller = callerOf(extra);
       // It is one of them already. Counted before anything is waited for, in which others would come.
       const most = socketLimits.subscriptions;
-      const isOneTooMany = Object.keys(subscriptions).length > most;
+      // Who changes all its subscriptions at once may do so, and no more than that.
+      const isOneTooMany = Object.keys(subscriptions).length > most || extra.operations.running > 2 * most;
       const waitSeconds = await countRequest(caller, extra.arrival.client);
       if (waitSeconds !== null) return [tooManyRequests(waitSeconds, 'socket')];
       if (isOneTooMany) return [tooManySubscriptions(most)];
@@ -134,9 +137,11 @@ export function makeProtocol({
     onOperation: ({ extra }, id, payload, args, source) => {
       if ('errors' in source) return failing(new RefusedSubscription(source.errors ?? []));
       if (!isFollower(source)) throw new Error('a subscription that does not follow the log');
+      const clientId = extra.operations.theirs(id);
+      if (clientId === undefined) return source.end(); // the client has ended it before it began
       const { role } = callerOf(extra);
       const key = shareKey(args.document, { ...payload, role });
-      return fanOut.join({ id, shareKey: key, args, follower: source, socket: extra.socket });
+      return fanOut.join({ id: clientId, shareKey: key, args, follower: source, socket: extra.socket });
     },
     onError: (_context, _id, _payload, errors) =>
       errors.flatMap(causesOf).map((error) => format(error instanceof GraphQLError ? error.toJSON() : error, error)),

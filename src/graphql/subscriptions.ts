@@ -1,8 +1,8 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
-import { CloseCode, handleProtocols, type Server as ProtocolServer } from 'graphql-ws';
-import { WebSocket, WebSocketServer } from 'ws';
+import { handleProtocols } from 'graphql-ws';
+import { WebSocketServer } from 'ws';
 import type { Arrival } from '../access/gate.js';
 import type { SocketLimits } from '../transport-settings.js';
 import { admitUpgrade, type UpgradeRules } from './admit-upgrade.js';
@@ -13,11 +13,12 @@ import { FanOut } from './fan-out.js';
 import { refuseUpgrade } from './refuse-upgrade.js';
 import type { RequestLimits } from './request-limits.js';
 import type { ForbiddenListener } from './schema.js';
+import { serveSocket } from './serve-socket.js';
 import { SocketQuota } from './socket-quota.js';
-import { makeProtocol, type SocketExtra } from './subscription-protocol.js';
+import { makeProtocol } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
-/** How long clients have to answer the close, at the shutdown or when they are sent away; one that stands still never does. */
+/** How long clients have to answer the close at the shutdown; one that stands still never does. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface SubscriptionServerOptions extends UpgradeRules {
@@ -88,7 +89,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     else {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
-        serve(webSocket, { socket: subscriptionSocket, arrival }, protocol, log);
+        serveSocket(webSocket, { socket: subscriptionSocket, arrival }, protocol, log);
       });
     }
   };
@@ -112,47 +113,4 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
       clearTimeout(cut);
     },
   };
-}
-
-/**
- * Ties one socket to the protocol. (`graphql-ws/use/ws` does the same, but writes what clients break to the console, and tells
- * clients what we break.)
- */
-function serve(
-  webSocket: WebSocket,
-  extra: Pick<SocketExtra, 'socket' | 'arrival'>,
-  protocol: ProtocolServer<SocketExtra>,
-  log: SubscriptionServerOptions['log'],
-): void {
-  // Who may not be here need not agree to it.
-  const cutSoon = () => void setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
-  const close = (code: number, reason: string) => {
-    webSocket.close(code, reason);
-    cutSoon();
-  };
-  const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
-  const socketExtra: SocketExtra = { ...extra, close };
-  const closed = protocol.opened(
-    {
-      protocol: webSocket.protocol,
-      send: (message) => extra.socket.send(message),
-      close,
-      onMessage: (handle) => {
-        webSocket.on('message', (data) => {
-          if (webSocket.readyState !== WebSocket.OPEN) return; // it is being sent away
-          handle(String(data)).catch((error: unknown) => {
-            onBug(error);
-            close(CloseCode.InternalServerError, 'Internal server error');
-          });
-        });
-      },
-    },
-    socketExtra,
-  );
-  webSocket.once('error', cutSoon); // of the client's making; it is being closed
-  webSocket.on('error', () => undefined);
-  webSocket.once('close', (code, reason) => {
-    socketExtra.release?.();
-    closed(code, String(reason)).catch(onBug);
-  });
 }

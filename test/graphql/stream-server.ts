@@ -155,6 +155,7 @@ async function connect(url: string, role?: Role) {
     tcp,
     ack: messages[0],
     send,
+    sendText: (text: string) => socket.send(text),
     messages,
     /** What it has heard, as sequences. */
     heard: (id?: string) => eventsOf(messages, id).map(({ cursor }) => eventCursor.read(cursor)),

@@ -42,6 +42,10 @@ export class ServerProcess {
     });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** What it has printed on standard error: its log, and why it does not start. */
   get err(): string {
     return this.#err;
@@ -71,10 +75,14 @@ export class ServerProcess {
   }
 }
 
+const whenTestFinishes = (step: () => unknown) => onTestFinished(async () => void (await step()));
+
 export interface SiteOptions {
   readonly cxone?: CxoneSandboxOptions;
   /** Settings of every server that is started here, on top of those that point at the sandbox. */
   readonly env?: Environment;
+  /** Who is told what to do at the end; by default that of the test. */
+  readonly atEnd?: (step: () => unknown) => void;
 }
 
 /**
@@ -89,12 +97,21 @@ export class Site {
   readonly #directory: string;
   readonly #env: Environment;
 
-  private constructor(directory: string, port: number, cxone: CxoneSandbox, crm: CrmSandbox, env: Environment) {
+  readonly #atEnd: (step: () => unknown) => void;
+
+  private constructor(
+    directory: string,
+    port: number,
+    cxone: CxoneSandbox,
+    crm: CrmSandbox,
+    { env = {}, atEnd = whenTestFinishes }: SiteOptions,
+  ) {
     this.cxone = cxone;
     this.crm = crm;
     this.databasePath = join(directory, 'sessions.db');
     this.url = `http://127.0.0.1:${port}`;
     this.#directory = directory;
+    this.#atEnd = atEnd;
     this.#env = {
       PORT: String(port),
       DATABASE_URL: `file:${this.databasePath}`,
@@ -107,20 +124,21 @@ export class Site {
   }
 
   /** Prepares a place that is gone when the test is over, with whatever runs there. */
-  static async prepare({ cxone: options, env = {} }: SiteOptions = {}): Promise<Site> {
+  static async prepare(options: SiteOptions = {}): Promise<Site> {
+    const { atEnd = whenTestFinishes } = options;
     const directory = mkdtempSync(join(tmpdir(), 'site-'));
-    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-    const cxone = await CxoneSandbox.start(options);
-    onTestFinished(() => cxone[Symbol.asyncDispose]());
+    atEnd(() => rmSync(directory, { recursive: true, force: true }));
+    const cxone = await CxoneSandbox.start(options.cxone);
+    atEnd(() => cxone[Symbol.asyncDispose]());
     const crm = await CrmSandbox.start();
-    onTestFinished(() => crm[Symbol.asyncDispose]());
-    return new Site(directory, await freePort(), cxone, crm, env);
+    atEnd(() => crm[Symbol.asyncDispose]());
+    return new Site(directory, await freePort(), cxone, crm, options);
   }
 
   /** Begins to start a server, with settings of its own on top of those of the site. */
   spawn(env: Environment = {}): ServerProcess {
     const server = new ServerProcess({ ...this.#env, ...env }, this.#directory);
-    onTestFinished(async () => void (await server.end('SIGKILL')));
+    this.#atEnd(() => server.end('SIGKILL'));
     return server;
   }
 

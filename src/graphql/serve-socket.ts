@@ -1,0 +1,94 @@
+import { CloseCode, type Message, MessageType, type Server as ProtocolServer, parseMessage } from 'graphql-ws';
+import { WebSocket } from 'ws';
+import { OperationIds } from './operation-ids.js';
+import type { SocketExtra } from './subscription-protocol.js';
+
+/** How long a client that is sent away has to answer the close. */
+const CLOSE_TIMEOUT_MS = 1_000;
+/** The answer to a ping repeats what it carries, which is little. */
+const MAX_ECHO_CHARS = 1_000;
+
+/**
+ * Ties one socket to the protocol. (`graphql-ws/use/ws` does the same, but writes what clients break to the console, and tells
+ * clients what we break.) Whatever a client sends, it is closed with the code of what it has done, and is no bug of ours.
+ */
+export function serveSocket(
+  webSocket: WebSocket,
+  { socket, arrival }: Pick<SocketExtra, 'socket' | 'arrival'>,
+  protocol: ProtocolServer<SocketExtra>,
+  log: { error(fields: object, message: string): void },
+): void {
+  // Who may not be here need not agree to it.
+  const cutSoon = () => void setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
+  const close = (code: number, reason: string) => {
+    webSocket.close(code, reason);
+    cutSoon();
+  };
+  const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
+  const operations = new OperationIds();
+  const extra: SocketExtra = { socket, arrival, operations, close };
+
+  const take = async (text: string, handle: (message: Message) => Promise<void>): Promise<void> => {
+    const message = readMessage(text);
+    switch (message?.type) {
+      case MessageType.ConnectionInit:
+      case MessageType.Pong:
+        return handle(message);
+      case MessageType.Ping: {
+        // What is nested deep can be read, but not be written.
+        const payload = text.length <= MAX_ECHO_CHARS ? message.payload : undefined;
+        return socket.send(JSON.stringify({ type: MessageType.Pong, payload }));
+      }
+      case MessageType.Subscribe: {
+        const isNew = await operations.run(message.id, (id) => handle({ ...message, id }));
+        // Without the id, which may be longer than a reason can be.
+        if (!isNew) close(CloseCode.SubscriberAlreadyExists, 'Subscriber already exists');
+        return;
+      }
+      case MessageType.Complete: {
+        const id = operations.end(message.id);
+        if (id !== undefined) await handle({ ...message, id });
+        return;
+      }
+      default:
+        close(CloseCode.BadRequest, 'Invalid message received');
+    }
+  };
+
+  const closed = protocol.opened(
+    {
+      protocol: webSocket.protocol,
+      send: async (message) => {
+        const translated = operations.translate(message);
+        if (translated !== null) await socket.send(translated);
+      },
+      close,
+      onMessage: (handle) => {
+        webSocket.on('message', (data) => {
+          if (webSocket.readyState !== WebSocket.OPEN) return; // it is being sent away
+          // It takes what is parsed as well, though its type does not say so.
+          take(String(data), (message) => handle(message as unknown as string)).catch((error: unknown) => {
+            onBug(error);
+            close(CloseCode.InternalServerError, 'Internal server error');
+          });
+        });
+      },
+    },
+    extra,
+  );
+  webSocket.once('error', cutSoon); // of the client's making; it is being closed
+  webSocket.on('error', () => undefined);
+  webSocket.once('close', (code, reason) => {
+    extra.release?.();
+    closed(code, String(reason)).catch(onBug);
+  });
+}
+
+/** Undefined for what is no message of the protocol. */
+function readMessage(text: string): Message | undefined {
+  try {
+    return parseMessage(text);
+  } catch {
+    return undefined;
+  }
+}
