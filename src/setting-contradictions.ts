@@ -1,6 +1,6 @@
 import type { ApiKey } from './access-settings.js';
 import { clashesWith } from './key-formats.js';
-import { isLoopback } from './loopback.js';
+import { isLoopback, isLoopbackHost } from './loopback.js';
 import { type PublicJwk, suits, type TokenAlgorithm } from './token-formats.js';
 
 /** Of the settings that were understood, those that have to fit each other. */
@@ -24,6 +24,10 @@ export function contradictions(given: Readonly<Record<string, string | undefined
     needs('CXONE_CLIENT_SECRET', 'when CXONE_BASE_URL is set');
     needs('CXONE_QUEUE_ID', 'when CXONE_BASE_URL is set');
     needs('ENCRYPTION_KEY', 'when CXONE_BASE_URL is set (openssl rand -base64 32)');
+    // The client secret goes there, which OAuth leaves to TLS to protect (RFC 6749 §3.2).
+    if (given.NODE_ENV === 'production' && isInTheClear(given.CXONE_BASE_URL)) {
+      problems.push('CXONE_BASE_URL: must be https:// when NODE_ENV is production, or on a loopback address');
+    }
     if (given.AUDIT_CHECKPOINT_FILE !== undefined) {
       needs('AUDIT_SIGNING_KEY', 'when AUDIT_CHECKPOINT_FILE is set: there would be no checkpoints');
     }
@@ -85,3 +89,7 @@ export function contradictions(given: Readonly<Record<string, string | undefined
   }
   return problems;
 }
+
+/** Whether what is sent there crosses a network as it is. */
+const isInTheClear = (url: string): boolean =>
+  URL.canParse(url) && new URL(url).protocol === 'http:' && !isLoopbackHost(new URL(url).host);

@@ -49,7 +49,7 @@ export const requestLimits = (
 export const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
   .refine(
-    (url) => !URL.canParse(url) || new URL(url).username === '',
+    (url) => !URL.canParse(url) || new URL(url).username + new URL(url).password === '',
     'must not hold a user name or password: they would be logged and lost',
   );
 /** An address that paths are put behind. */

@@ -325,12 +325,14 @@ describe('the settings', () => {
     ]);
   });
 
-  it.each(['https://api.example.com/?a=b', 'https://api.example.com/#part', 'https://user:secret@api.example.com'])(
-    'refuse %s as the address of CXone',
-    (url) => {
-      expect(problemsOf({ CXONE_BASE_URL: url })).toContainEqual(expect.stringMatching(/^CXONE_BASE_URL: must/));
-    },
-  );
+  it.each([
+    'https://api.example.com/?a=b',
+    'https://api.example.com/#part',
+    'https://user:secret@api.example.com',
+    'https://:secret@api.example.com',
+  ])('refuse %s as the address of CXone', (url) => {
+    expect(problemsOf({ CXONE_BASE_URL: url })).toContainEqual(expect.stringMatching(/^CXONE_BASE_URL: must/));
+  });
 
   it.each(['caf\ud800', 'a\0b', ''])('refuse %j as the name of a key: it is the actor in the audit trail', (name) => {
     const keys = JSON.stringify([{ name, role: 'OPS', sha256: '0'.repeat(64) }]);
@@ -537,6 +539,20 @@ describe('the settings', () => {
       ]);
     }
     expect(problemsOf({ CRASH_AT: '', ...production })).toEqual([]);
+  });
+
+  it.each([
+    ['http://tenant.example.com', true],
+    ['http://127.0.0.1.example.com', true],
+    ['https://tenant.example.com', false],
+    ['http://127.0.0.1:4010', false],
+    ['http://[::1]:4010', false],
+  ])('keep the client secret off the network in production: at %s refused is %j', (url, isRefused) => {
+    const settings = { ...TENANT, CXONE_BASE_URL: url, API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) };
+    const refusal = 'CXONE_BASE_URL: must be https:// when NODE_ENV is production, or on a loopback address';
+
+    expect(problemsOf({ ...settings, NODE_ENV: 'production' })).toEqual(isRefused ? [refusal] : []);
+    expect(problemsOf(settings)).toEqual([]);
   });
 
   it.each([
