@@ -106,6 +106,34 @@ describe('the HTTP server', () => {
     });
   });
 
+  const UPGRADE =
+    'connection: Upgrade\nupgrade: websocket\nsec-websocket-version: 13\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n';
+
+  it.each(['evil.example.com', '127.0.0.1.example.com:4000', 'localhost.example.com'])(
+    'has nothing for a page whose name, %s, was made to lead here (DNS rebinding), nor for a socket of it',
+    async (host) => {
+      for (const [path, more] of [
+        ['/graphql?query={__typename}', 'apollo-require-preflight: 1\n'],
+        ['/playground', ''],
+        ['/graphql', UPGRADE],
+      ]) {
+        const connection = await RawConnection.open(server.url);
+        connection.write(`GET ${path} HTTP/1.1\nhost: ${host}\norigin: http://${host}\n${more}\n`);
+
+        expect(await connection.hears('\r\n\r\n'), path).toMatch(/^HTTP\/1\.1 421 /);
+        connection.socket.destroy();
+      }
+    },
+  );
+
+  it.each(['localhost', 'localhost:4000', '127.0.0.1:1', '[::1]:4000'])('answers under the name %s', async (host) => {
+    const connection = await RawConnection.open(server.url);
+    connection.write(`GET /health/live HTTP/1.1\nhost: ${host}\n\n`);
+
+    expect(await connection.hears('\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+    connection.socket.destroy();
+  });
+
   it('answers a request that is no HTTP with 400 and goes on', async () => {
     const connection = await RawConnection.open(server.url);
     connection.write('NONSENSE\n\n');
