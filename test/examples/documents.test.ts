@@ -44,10 +44,30 @@ describe('README.md', () => {
   });
 });
 
+describe('SECURITY.md', () => {
+  const rows = (read('SECURITY.md').split('\n## Threat model\n')[1]?.split('\n## ')[0] ?? '')
+    .split('\n')
+    .filter((line) => /^\|(?! Who \||-)/.test(line))
+    .map((line) => line.slice(1, -1).split('|'))
+    .map((cells) => cells.map((cell) => cell.trim()));
+
+  it('says of every threat who it comes from, what stops it and which tests show that', () => {
+    expect(rows.length).toBeGreaterThan(20);
+    // Whoever is left out is the one of the row above.
+    for (const [, wanted, stopped, shownBy, ...more] of rows) {
+      expect([wanted, stopped, more], wanted).toEqual([expect.stringMatching(/./), expect.stringMatching(/./), []]);
+      const paths = [...(shownBy ?? '').matchAll(/`(test\/[\w./-]+\.test\.ts)`/g)].map(([, path]) => path!);
+      expect(paths.length, wanted).toBeGreaterThan(0);
+      expect(shownBy).toBe(paths.map((path) => `\`${path}\``).join(', '));
+    }
+  });
+});
+
 describe('docs/', () => {
   const documents = [
     'README.md',
     'CHANGELOG.md',
+    'SECURITY.md',
     ...['docs', 'docs/adr'].flatMap((folder) =>
       readdirSync(join(ROOT, folder))
         .filter((name) => name.endsWith('.md'))
