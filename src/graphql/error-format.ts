@@ -2,6 +2,7 @@ import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { v7 as uuidv7 } from 'uuid';
 import { CursorExpiredError, InternalError } from '../errors.js';
+import { withoutValues } from './without-values.js';
 
 /** The caller's own fault in speaking to us: an argument that cannot be used. */
 export const badUserInput = (message: string): GraphQLError =>
@@ -54,7 +55,9 @@ export const formatError =
   (log: Log) =>
   (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
     const original = unwrapResolverError(error);
-    if (original instanceof GraphQLError && !isFoundByGraphql(original, formatted)) return formatted;
+    if (original instanceof GraphQLError && !isFoundByGraphql(original, formatted)) {
+      return { ...formatted, message: formatted.path ? formatted.message : withoutValues(original) };
+    }
     if (original instanceof CursorExpiredError) {
       const { message } = original;
       return { message, ...(formatted.path && { path: formatted.path }), extensions: { code: 'CURSOR_EXPIRED' } };

@@ -122,7 +122,7 @@ describe('GraphQL over HTTP', () => {
     [{ from: 'yesterday' }, 'DateTime'],
     [{ from: 5.5 }, 'DateTime'],
     [{ colour: 'red' }, 'colour'],
-    [{ status: 'GONE' }, 'GONE'],
+    [{ status: 'GONE' }, 'SessionStatus'],
     [{ guestId: 7 }, 'String'],
   ])('answers the variable %j by status 400, and says what is wrong with it', async (filter, named) => {
     const query = 'query ($filter: SessionFilter) { sessions(filter: $filter) { nodes { id } } }';
