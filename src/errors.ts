@@ -154,6 +154,17 @@ export class AttemptError extends Error {
   }
 }
 
+/** What is logged of an error of the pipeline. */
+export function loggable({ code, detail, message }: AttemptError): {
+  readonly code: ErrorCode;
+  readonly reason: string;
+} {
+  return { code, reason: (detail ?? message).replace(UPSTREAMS_WORDS, '$1') };
+}
+
+/** They may name the guest, whom a log cannot forget: the audit trail has them, sealed. */
+const UPSTREAMS_WORDS = /( answered \d{3}): .*/s;
+
 /** A bug of ours: the public is told the request id and nothing else. */
 export class InternalError extends Error {
   override readonly name = 'InternalError';

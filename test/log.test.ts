@@ -53,4 +53,27 @@ describe('the log', () => {
     expect(JSON.stringify(lines)).not.toContain(secret);
     expect(lines[1]).toMatchObject({ headers: { authorization: '[redacted]' } });
   });
+
+  it('tells of an error what went wrong and where, and nothing that libraries hang on it', async () => {
+    const secret = 'canary-4711';
+    const { lines } = await logged(
+      'trace',
+      `const s = '${secret}';
+       const hung = { config: { headers: { Authorization: s }, data: s }, response: { data: { token: s } }, request: [s] };
+       const cause = Object.assign(new Error('the cause'), { code: 'ECONNRESET', ...hung });
+       log.error({ err: Object.assign(new TypeError('oh', { cause }), { code: 'E1', ...hung }) }, 'a');
+       log.error({ err: Object.assign(new AggregateError([cause], 'many'), hung) }, 'b');
+       log.error({ err: hung }, 'c');
+       log.error(Object.assign(new Error('bare'), hung));`,
+    );
+
+    expect(JSON.stringify(lines)).not.toContain(secret);
+    expect(lines).toMatchObject([
+      { err: { type: 'TypeError', message: 'oh: the cause', code: 'E1', stack: expect.stringContaining('at file:') } },
+      { err: { type: 'AggregateError', message: 'many' } },
+      { err: { type: 'Object' } },
+      { err: { message: 'bare' } },
+    ]);
+    expect(Object.keys(lines[0].err)).toEqual(['type', 'message', 'stack', 'code']);
+  });
 });

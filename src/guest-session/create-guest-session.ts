@@ -1,4 +1,4 @@
-import { AttemptError, InternalError } from '../errors.js';
+import { AttemptError, InternalError, loggable } from '../errors.js';
 import { Attempt } from './attempt.js';
 import { endingOf, recordOf } from './attempt-ending.js';
 import { withBelievedConnection } from './believed-connection.js';
@@ -77,7 +77,10 @@ const established = (created: OpenedSession): Outcome => ({ status: 'SUCCESS', c
 
 function refused(error: unknown, attempt: Attempt, { log }: Ports): Outcome {
   const { requestId, stage, posts } = attempt;
-  if (error instanceof AttemptError) return { status: error.status, error: withKey(error, attempt), stage };
+  if (error instanceof AttemptError) {
+    if (error.status === 'FAILED') log.warn({ requestId, stage, ...loggable(error) }, 'an attempt failed');
+    return { status: error.status, error: withKey(error, attempt), stage };
+  }
   log.error({ err: error, requestId, stage }, 'an attempt failed on a bug of ours');
   // A bug after a POST leaves open whether there is a session, and the guest's place has to stay held.
   const isOpen = posts > 0 && new AttemptError('OUTCOME_UNKNOWN', { cause: error });

@@ -1,4 +1,4 @@
-import { AttemptError } from '../errors.js';
+import { AttemptError, loggable } from '../errors.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 
 const INTERVAL_MS = 1_000;
@@ -80,7 +80,7 @@ export class Reconciler implements AsyncDisposable {
       return true;
     } catch (error) {
       const isGivenUp = await this.#unsettled.postpone(attempt).catch(() => false);
-      const why = error instanceof AttemptError ? { reason: error.detail } : { err: error };
+      const why = error instanceof AttemptError ? loggable(error) : { err: error };
       const outcome = isGivenUp ? 'given up' : 'tried again later';
       this.#log.warn({ ...why, requestId, outcome }, 'what has become of an attempt cannot be told');
       return false;
