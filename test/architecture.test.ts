@@ -31,9 +31,15 @@ const RULES: Readonly<Record<string, Rule>> = {
   // deadline.ts: a token fetch that many callers share needs a deadline of its own. single-flight.ts: so does one order to end.
   'cxone/': {
     types: ['guest-session/', 'config.ts'],
-    values: ['guest-session/deadline.ts', 'guest-session/single-flight.ts', 'outbound/retry-after.ts'],
+    values: [
+      'guest-session/deadline.ts',
+      'guest-session/single-flight.ts',
+      // What anybody's answer is read with.
+      'outbound/retry-after.ts',
+      'outbound/redact.ts',
+    ],
   },
-  'fraud/': { types: ['guest-session/', 'config.ts'] },
+  'fraud/': { types: ['guest-session/', 'config.ts'], values: ['outbound/redact.ts'] },
   'store/': {
     types: ['guest-session/', 'config.ts'],
     values: [

@@ -10,6 +10,7 @@ import type {
   UpstreamSession,
 } from '../guest-session/ports.js';
 import { SingleFlight } from '../guest-session/single-flight.js';
+import { withoutSecrets } from '../outbound/redact.js';
 import type { AccessTokens } from './access-token.js';
 import { type Answer, type Exchange, NoAnswer } from './exchange.js';
 import type { CxoneCall, GuardedExchange } from './guarded-exchange.js';
@@ -147,7 +148,7 @@ export class CxoneClient implements Cxone {
       const answer = await this.#exchange.send(call, { ...exchange, headers }, deadline, onSend);
       if (isSuccess(answer)) return answer;
       // An error that echoes the request must not carry the bearer into an audit entry.
-      if (answer.status !== 401) return { ...answer, text: answer.text.replaceAll(token, '[redacted]') };
+      if (answer.status !== 401) return { ...answer, text: withoutSecrets(answer.text, [token]) };
       this.#tokens.reject(token);
       if (isLastTry) throw new AttemptError('CXONE_AUTH_FAILED', { detail: 'CXone rejects a fresh access token' });
     }

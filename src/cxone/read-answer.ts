@@ -1,4 +1,5 @@
 import { AttemptError } from '../errors.js';
+import { redacted } from '../outbound/redact.js';
 import { parseRetryAfterMs } from '../outbound/retry-after.js';
 import { type Answer, NoAnswer } from './exchange.js';
 import { TryAgain } from './retry-policy.js';
@@ -35,23 +36,8 @@ export function throwIfNothingSent(error: unknown): void {
   );
 }
 
-/** What CXone said, for operations: short, on one line, and without the values that must not be kept. */
+/** What CXone said, for operations: short, on one line, and without credentials. @param secrets what we have sent */
 export function describe(answer: Answer, secrets: readonly string[] = []): string {
-  let text = answer.text;
-  text = text.replace(CREDENTIAL_MEMBER, '$1"[redacted]"');
-  for (const form of secrets.flatMap(formsOf)) text = text.replaceAll(form, '[redacted]');
-  return `CXone answered ${answer.status}: ${text.replace(/\s+/g, ' ').slice(0, MAX_DETAIL_LENGTH)}`;
-}
-
-/**
- * A JSON member that may hold a credential, such as the token of a session that exists already. The name is looked at ahead,
- * which is never gone back into: the time is linear in the length of whatever CXone sends.
- */
-const CREDENTIAL_MEMBER = /("(?=[^"]*(?:token|secret|password|authorization|bearer))[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"?/gi;
-
-/** A value as it is, and as JSON, a form and a URL carry it: an error page may echo any of them. */
-function formsOf(value: string): string[] {
-  if (value === '') return [];
-  const asForm = new URLSearchParams([['', value]]).toString().slice(1);
-  return [value, JSON.stringify(value).slice(1, -1), asForm, encodeURIComponent(value)];
+  const text = redacted(answer.text, secrets).replace(/\s+/g, ' ').slice(0, MAX_DETAIL_LENGTH);
+  return `CXone answered ${answer.status}: ${text}`;
 }

@@ -3,6 +3,7 @@ import type { Config } from '../config.js';
 import { AttemptError } from '../errors.js';
 import type { Deadline } from '../guest-session/deadline.js';
 import type { RiskAssessment, RiskScorer, RiskSignal } from '../guest-session/ports.js';
+import { withoutSecrets } from '../outbound/redact.js';
 
 const MAX_REASONS = 20;
 
@@ -53,7 +54,9 @@ function readAssessment({ status, data }: AxiosResponse<string>, deviceFingerpri
     if (typeof score !== 'number' || !(score >= 0 && score <= 100)) return 'no score from 0 to 100';
     const texts = Array.isArray(reasons) ? reasons.filter((reason) => typeof reason === 'string') : [];
     // The reasons are kept, and the fingerprint is not.
-    const told = texts.slice(0, MAX_REASONS).map((reason) => reason.replaceAll(deviceFingerprint, '[fingerprint]'));
+    const told = texts
+      .slice(0, MAX_REASONS)
+      .map((reason) => withoutSecrets(reason, [deviceFingerprint], '[fingerprint]'));
     // Up, not to the nearest: 75.4 is above a threshold of 75, and has to stay above it.
     return { score: Math.ceil(score), reasons: told, provider: 'http', degraded: false };
   } catch {

@@ -44,6 +44,7 @@ const NO_FIELDS: Record<string, Check> = {};
 const FAULT_FIELDS: Record<Fault['kind'], Record<string, Check>> = {
   'rate-limit': { retryAfter: optional((value) => header('retry-after', value)), status: optional(oneOf(429, 503)) },
   status: { status: integer(200, 599), body: optional(text), headers: optional(headers) },
+  echo: { status: integer(400, 599), as: optional(oneOf('json', 'text')) },
   outage: NO_FIELDS,
   reset: NO_FIELDS,
   slow: { delayMs: integer(0, LONGEST_DELAY_MS) },

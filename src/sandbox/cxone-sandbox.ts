@@ -31,6 +31,8 @@ export interface CxoneSandboxOptions extends ListenOptions {
   canEndSessions?: boolean;
   /** What the token answer grants; null leaves `scope` out. Default `messaging:write messaging:read`. */
   scope?: string | null;
+  /** Stands in every bearer and in every guest's token, so that a search can find them all; default none. */
+  credentialMark?: string;
 }
 
 /** CXone over real HTTP on a loopback address, with faults on demand. */
@@ -40,7 +42,7 @@ export class CxoneSandbox implements AsyncDisposable {
   /** Faults; also switchable at `/_sandbox/scenarios`. */
   readonly scenarios = new Scenarios(CALLS);
   readonly #log = new CallLog();
-  readonly #book = new SessionBook();
+  readonly #book: SessionBook;
   readonly #tokens: TokenEndpoint;
   readonly #sessionTtlSeconds: number;
   #server!: SandboxServer;
@@ -49,11 +51,14 @@ export class CxoneSandbox implements AsyncDisposable {
     this.clientId = options.clientId ?? 'sandbox-client';
     this.clientSecret = options.clientSecret ?? 'sandbox-secret';
     this.#sessionTtlSeconds = options.sessionTtlSeconds ?? 3600;
+    const credentialMark = options.credentialMark ?? '';
+    this.#book = new SessionBook(credentialMark);
     this.#tokens = new TokenEndpoint({
       clientId: this.clientId,
       clientSecret: this.clientSecret,
       ttlSeconds: options.tokenTtlSeconds ?? 3600,
       scope: options.scope === undefined ? 'messaging:write messaging:read' : options.scope,
+      credentialMark,
     });
   }
 

@@ -7,6 +7,8 @@ export type Fault =
   | { kind: 'rate-limit'; retryAfter?: string; status?: 429 | 503 }
   /** Any status. `body` is sent as it is; the default is a JSON error, for `token` one after RFC 6749. */
   | { kind: 'status'; status: number; body?: string; headers?: Record<string, string> }
+  /** An error of any status that repeats the request and, after the work, the answer: as JSON (the default), or as text. */
+  | { kind: 'echo'; status: number; as?: 'json' | 'text' }
   /** The connection is dropped as soon as the request shows, without a byte of answer. */
   | { kind: 'outage' }
   /** The request is read, then the connection is reset (RST). */

@@ -1,10 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { type Answer, bodyOf, problem, send } from './answer.js';
 import type { Fault, SandboxCall } from './faults.js';
+import type { Inbound } from './inbound.js';
 
 /** What a fault needs to know of the call that it strikes. */
 export interface StruckCall {
   call: SandboxCall;
+  /** Read to its end. */
+  request: Inbound;
   response: ServerResponse;
   /** The status of a good answer. */
   successStatus: number;
@@ -40,6 +43,8 @@ export function playFault(fault: BreakingFault, struck: StruckCall): number | nu
       const answer = fault.body === undefined ? defaultError(struck.call, fault.status) : { body: fault.body };
       return reply({ ...answer, status: fault.status, ...(fault.headers && { headers: fault.headers }) });
     }
+    case 'echo':
+      return reply({ status: fault.status, body: echo(fault.as ?? 'json', struck) });
     case 'malformed':
       return reply({ status, body: '<html><body>It works!</body></html>' });
     case 'wrong-shape':
@@ -62,6 +67,22 @@ export function playFault(fault: BreakingFault, struck: StruckCall): number | nu
       truncate(response, status, struck.answer);
       return null;
   }
+}
+
+/** What upstreams do that help their developers. The credentials come first: who keeps an error may cut it. */
+function echo(as: 'json' | 'text', { request, answer }: StruckCall): unknown {
+  const { method, path, message, body } = request;
+  const { authorization } = message.headers;
+  const answered = answer && bodyOf(answer);
+  if (as === 'json')
+    return {
+      error: 'echo',
+      authorization,
+      answer: answered,
+      body,
+      form: Object.fromEntries(new URLSearchParams(body)),
+    };
+  return `${method} ${path}\nAuthorization: ${authorization}\n\n${answered ?? ''}\n${body}\n${encodeURIComponent(body)}`;
 }
 
 /** Blanks, which may stand before any JSON: nothing in what arrives is wrong, it just never ends. */

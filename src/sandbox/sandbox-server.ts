@@ -97,7 +97,7 @@ export class SandboxServer implements AsyncDisposable {
     const strike = (scenario: Scenario, answer: Answer | null): void => {
       if (scenario.fault.kind === 'slow' || response.destroyed) return;
       const { successStatus } = operation;
-      entry.status = playFault(scenario.fault, { call, response, successStatus, answer });
+      entry.status = playFault(scenario.fault, { call, request, response, successStatus, answer });
     };
 
     // Where no guest has to be known the scenario is looked up first, so that an outage strikes before anything is read.

@@ -26,9 +26,15 @@ type Kept = SandboxSession & { endedAt: Date | null };
 
 /** The sandbox's sessions: live ones by guest, and those that were, for a while. */
 export class SessionBook {
+  readonly #credentialMark: string;
   /** In the order of opening. */
   readonly #byId = new Map<string, Kept>();
   readonly #byGuest = new Map<string, Set<Kept>>();
+
+  /** @param credentialMark stands in every token */
+  constructor(credentialMark = '') {
+    this.#credentialMark = credentialMark;
+  }
 
   open(session: { guestId: string; channel: string; requestId: string | null; ttlSeconds: number }): SandboxSession {
     this.#forgetOldest();
@@ -36,7 +42,7 @@ export class SessionBook {
     const kept: Kept = {
       sessionId: `cxs_${randomUUID()}`,
       // UUIDs come from a pool of random bytes; a call for bytes of its own would show in every creation under load.
-      token: `ctk_${randomUUID()}${randomUUID()}`.replaceAll('-', ''),
+      token: `ctk_${this.#credentialMark}${`${randomUUID()}${randomUUID()}`.replaceAll('-', '')}`,
       guestId: session.guestId,
       channel: session.channel,
       requestId: session.requestId,

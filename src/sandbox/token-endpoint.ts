@@ -9,6 +9,8 @@ export interface TokenEndpointOptions {
   ttlSeconds: number;
   /** Null: the answer has no `scope`. */
   scope: string | null;
+  /** Stands in every bearer. */
+  credentialMark: string;
 }
 
 /** RFC 6749 forbids caches to keep what this endpoint says. */
@@ -36,12 +38,12 @@ export class TokenEndpoint {
     if (grantType !== 'client_credentials') {
       return refusal(400, 'unsupported_grant_type', 'Only client_credentials is supported');
     }
-    const { clientId, clientSecret, ttlSeconds, scope } = this.#options;
+    const { clientId, clientSecret, ttlSeconds, scope, credentialMark } = this.#options;
     if (form.get('client_id') !== clientId || form.get('client_secret') !== clientSecret) {
       return refusal(401, 'invalid_client', 'Client authentication failed');
     }
     this.#forgetExpired();
-    const bearer = randomBytes(32).toString('base64url');
+    const bearer = credentialMark + randomBytes(32).toString('base64url');
     this.#expiries.set(bearer, Date.now() + ttlSeconds * 1000);
     const body: TokenResponse = {
       access_token: bearer,

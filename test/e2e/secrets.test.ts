@@ -1,239 +1,164 @@
-import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { request } from 'undici';
-import { expect, it, onTestFinished } from 'vitest';
+import { DatabaseSync } from '@photostructure/sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { main as archive } from '../../scripts/audit-archive.mjs';
+import { main as exportTrail } from '../../scripts/audit-export.mjs';
 import { loadSettings } from '../../src/config.js';
 import { createEngine } from '../../src/engine.js';
+import { StartupError } from '../../src/errors.js';
+import { Canaries } from '../support/canaries.js';
 import { eventually } from '../support/eventually.js';
-import { inputFor, OPEN, startNetwork } from '../support/network.js';
+import { openWithKey } from '../support/key-socket.js';
+import { inputFor, OPEN } from '../support/network.js';
+import { Site } from '../support/server-process.js';
 
-const EVERYTHING = /* GraphQL */ `
-  {
-    sessions(first: 100) { nodes {
-      id requestId sessionId guestId crmId channel status failureCode fraudScore crmSync
-      audits { reason actor errorCode sessionId hash }
-      events { type reason sessionId }
-    } }
-    audits(first: 100) { nodes { reason actor errorCode capacityCheck } }
-    events(first: 100) { nodes { type reason sessionId crmId } }
-    metrics { totalRequests outcomes { status errorCode count } }
-    verifyAuditTrail { ok reason head checkpoints lastCheckpoint }
-  }
-`;
+// What happens under every fault of CXone is searched by fault-matrix.test.ts. Here is what it takes a process for.
 
-/** A secret in every form in which it could be written down by accident. */
-function formsOf(secret: string): string[] {
-  const bytes = Buffer.from(secret);
-  const asForm = new URLSearchParams([['', secret]]).toString().slice(1);
-  return [
-    secret,
-    encodeURIComponent(secret),
-    asForm,
-    bytes.toString('base64').replace(/=+$/, ''),
-    bytes.toString('hex'),
-  ];
-}
+const TOMORROW = new Date(Date.now() + 86_400_000).toISOString();
+const REASONS = '{ audits(first: 100) { nodes { kind reason errorCode } } }';
 
-/** A wire to CXone that hears which bearers go over it, and can answer by repeating what it was sent. */
-async function startWire() {
-  const wire = {
-    url: '',
-    target: '',
-    bearers: new Set<string>(),
-    echo: null as { path: string; status: number } | null,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-  const server = createServer(async (message, response) => {
-    const { method = '', url = '', headers } = message;
-    const body = await text(message);
-    const bearer = headers.authorization?.match(/^Bearer (.+)$/)?.[1];
-    if (bearer) wire.bearers.add(bearer);
-    if (wire.echo && `${method} ${url}`.startsWith(wire.echo.path)) {
-      response.writeHead(wire.echo.status, { 'content-type': 'application/json' });
-      const device = /"deviceFingerprint":("[^"]*")/.exec(body)?.[1];
-      const echo = { error: 'invalid_client', device, authorization: headers.authorization, body };
-      response.end(JSON.stringify({ ...echo, decoded: decodeURIComponent(body) }));
-      return;
+/** What the files of a directory hold. */
+const filesOf = (directory: string) =>
+  readdirSync(directory).map((name): [string, Buffer] => [`the file ${name}`, readFileSync(join(directory, name))]);
+
+describe('no secret is written down', () => {
+  it('in what a server prints, bugs of ours and callers with wrong keys included, nor in exports and archives', {
+    timeout: 60_000,
+  }, async () => {
+    const canaries = new Canaries();
+    const site = await Site.prepare({
+      cxone: canaries.cxone,
+      env: { ...canaries.env, NODE_ENV: 'development', AUDIT_CHECKPOINT_FILE: 'checkpoints.jsonl' },
+    });
+    const directory = dirname(site.databasePath);
+    const { headers, fingerprint: deviceFingerprint } = canaries;
+    const server = await site.start();
+    const answers: string[] = [];
+    const ask = async (query: string, variables?: object, others: Record<string, string> = headers) => {
+      const answer = await site.graphql(query, variables, others);
+      if (answer.data?.createGuestSession) answer.data.createGuestSession.clientToken = null;
+      answers.push(JSON.stringify(answer));
+      return answer;
+    };
+    const guestId = randomUUID();
+    const open = async (others?: Record<string, string>) => {
+      const input = { ...inputFor(guestId), deviceFingerprint, idempotencyKey: canaries.idempotencyKey() };
+      return (await ask(OPEN, { input }, others)).data?.createGuestSession;
+    };
+
+    expect((await open()).userErrors).toEqual([]);
+    site.cxone.scenarios.add({ on: 'create', fault: { kind: 'echo', status: 409, as: 'text' }, times: 1 });
+    expect((await open()).userErrors).toMatchObject([{ code: 'CXONE_REJECTED' }]);
+    site.cxone.scenarios.add({ on: 'create', fault: { kind: 'echo', status: 400 }, when: 'after', times: 1 });
+    const { requestId } = await open();
+    // Whoever mistypes a key, or puts it into the wrong place.
+    const wrong = `${canaries.apiKey}x`;
+    await open({ authorization: `Bearer ${wrong}` });
+    await open({ authorization: `Basic ${canaries.apiKey}` });
+    await open({ authorization: canaries.apiKey });
+    expect((await openWithKey(site.url, wrong)).code).toBe(4403);
+    for (const path of [`/?key=${wrong}`, `/%zz${wrong}`, `/graphql?query={${wrong}}`, `/graphql/${wrong}`]) {
+      const response = await fetch(site.url + path, { headers: { authorization: `Bearer ${wrong}` } });
+      answers.push(JSON.stringify([...response.headers]), await response.text());
     }
-    const { host: _host, connection: _connection, 'content-length': _length, ...passed } = headers;
-    try {
-      const answer = await request(wire.target + url, {
-        method: method as 'GET',
-        headers: passed,
-        body: body === '' ? null : body,
-      });
-      response.writeHead(answer.statusCode, { 'content-type': 'application/json' });
-      response.end(await answer.body.text());
-    } catch {
-      response.destroy(); // what breaks on one side breaks on the other
-    }
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  wire.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return wire;
-}
+    expect((await ask(REASONS)).data.audits.nodes.map(({ reason }: { reason: string }) => reason)).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^CXone answered 409: .*\[redacted\]/)]),
+    );
+    await eventually(() => site.crm.received.length > 0);
+    // Bugs, of a query and of the pipeline, with the errors of the store and their causes.
+    const books = new DatabaseSync(site.databasePath);
+    books.exec('DROP TABLE "MetricBucket"');
+    books.close();
+    const { errors } = await ask('{ metrics { totalRequests } }');
+    expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
+    await open();
+    expect(await server.end('SIGTERM')).toEqual([0, null]);
 
-it('no secret is written anywhere: not to the log, the books, a webhook or an answer', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'secrets-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const apiKey = `canary-api-key-${randomUUID()}`;
-  const clientSecret = `canary/client+secret=${randomUUID()}`;
-  const encryptionKey = randomBytes(32);
-  const webhookKey = randomBytes(24);
-  const signingKey = generateKeyPairSync('ed25519').privateKey;
-  const signingSeed = Buffer.from(signingKey.export({ format: 'jwk' }).d ?? '', 'base64url');
-  const fingerprint = `canary-fingerprint-${randomUUID()}`;
-  await using wire = await startWire();
-  const network = await startNetwork({
-    databaseUrl: `file:${join(directory, 'test.db')}`,
-    cxone: { clientSecret },
-    env: {
-      CXONE_BASE_URL: wire.url,
-      FRAUD_THRESHOLD: '100',
-      RATE_LIMITS: 'off',
-      API_KEYS: JSON.stringify([
-        { name: 'ops', role: 'OPS', sha256: createHash('sha256').update(apiKey).digest('hex') },
-      ]),
-      ENCRYPTION_KEY: encryptionKey.toString('base64'),
-      AUDIT_SIGNING_KEY: signingKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+    const output = { say: (text: string) => printed.push(text), complain: (text: string) => printed.push(text) };
+    const printed: string[] = [];
+    const exported = join(directory, 'export.jsonl');
+    expect(
+      await exportTrail(['--database', site.databasePath, '--output', exported], { stdout: process.stdout, ...output }),
+    ).toBe(0);
+    const settings = loadSettings({
+      ...canaries.env,
+      DATABASE_URL: `file:${site.databasePath}`,
       AUDIT_CHECKPOINT_FILE: join(directory, 'checkpoints.jsonl'),
-      CRM_WEBHOOK_SECRET: `whsec_${webhookKey.toString('base64')}`,
-      CXONE_TIMEOUT_MS: '1000',
-      CRM_RETRY_SCHEDULE: '0,0',
-      LOG_LEVEL: 'trace',
-    },
-  });
-  const { cxone, crm } = network;
-  wire.target = cxone.url;
-  const authorization = `Bearer ${apiKey}`;
-  const answers: string[] = [];
-  const tokens: string[] = [];
+    });
+    const args = ['--output', join(directory, 'archive.jsonl'), '--before', TOMORROW];
+    expect([await archive(args, { ...output, settings }), printed.join('')]).toEqual([
+      0,
+      expect.stringContaining('archived: '),
+    ]);
 
-  /** Opens a session for the same device, and takes the token out of the answer, which is its place. */
-  async function open(change: object = {}, headers: Record<string, string> = { authorization }) {
-    const input = { ...inputFor(), deviceFingerprint: fingerprint, ...change };
-    const answer = await network.graphql(OPEN, { input }, headers);
-    const payload = answer.data?.createGuestSession;
-    if (payload?.clientToken) {
-      tokens.push(payload.clientToken);
-      payload.clientToken = null;
-    }
-    answers.push(JSON.stringify(answer));
-    return payload;
-  }
-
-  // Successes, one of which the CRM takes only at its second try.
-  crm.scenarios.add({ on: 'webhook', fault: { kind: 'status', status: 500, body: `echo ${fingerprint}` }, times: 1 });
-  const codes = [(await open())?.userErrors, (await open({ crmId: null }))?.userErrors];
-  expect(codes).toEqual([[], []]);
-  expect(tokens).toHaveLength(2);
-
-  // CXone's faults: first answers that repeat all that they were sent, then none that can be read.
-  const fails = async (code: string) => expect((await open())?.userErrors[0]?.code).toBe(code);
-  for (const [path, status, code] of [
-    ['POST /api', 400, 'CXONE_SCHEMA_REJECTED'],
-    ['POST /api', 403, 'CXONE_SCOPE_MISSING'],
-    ['POST /api', 409, 'CXONE_REJECTED'],
-    ['POST /api', 500, 'CXONE_UNAVAILABLE'], // it has opened nothing
-    ['GET /api', 400, 'CXONE_REJECTED'],
-    ['GET /api', 500, 'CXONE_UNAVAILABLE'],
-    ['POST /oauth', 401, 'CXONE_AUTH_FAILED'],
-    ['POST /oauth', 500, 'CXONE_UNAVAILABLE'],
-  ] as const) {
-    if (path === 'POST /oauth') cxone.revokeTokens();
-    wire.echo = { path, status };
-    await fails(code);
-    wire.echo = null;
-  }
-  for (const fault of [{ kind: 'malformed' }, { kind: 'truncated' }, { kind: 'hang' }, { kind: 'reset' }] as const) {
-    cxone.scenarios.add({ on: 'create', fault, when: 'after', times: 1 });
-    await fails('OUTCOME_UNKNOWN');
-  }
-  // Our own refusals, and callers with the key in the wrong place.
-  await open({ guestId: `nobody ${apiKey}`.slice(0, 6) });
-  await open({ deviceFingerprint: `${fingerprint}\u0000` });
-  await open({}, { authorization: `Basic ${apiKey}` });
-  await open({}, { authorization: `Bearer ${apiKey}x` });
-  await open({}, {});
-  answers.push(JSON.stringify(await network.graphql(EVERYTHING, undefined, { authorization })));
-  answers.push(await (await fetch(`${network.app.url}/.well-known/audit-key.json`)).text());
-  await eventually(() => crm.received.length >= tokens.length);
-
-  const secrets = {
-    'client token': tokens,
-    'client token of an answer that could not be read': cxone.sessions().map(({ token }) => token),
-    bearer: [...wire.bearers],
-    'client secret': [clientSecret],
-    'device fingerprint': [fingerprint],
-    'API key': [apiKey],
-    'encryption key': [encryptionKey.toString('base64'), encryptionKey.toString('latin1')],
-    'signing key': [...(['base64', 'base64url', 'hex', 'latin1'] as const).map((form) => signingSeed.toString(form))],
-    'webhook key': [webhookKey.toString('base64'), webhookKey.toString('latin1')],
-  };
-  const filesOf = (path: string) =>
-    readdirSync(path).map((name) => [name, readFileSync(join(path, name)).toString('latin1')] as const);
-  const places = (): Record<string, string> => ({
-    'the log': network.logLines.join(''),
-    'a webhook': JSON.stringify(crm.received),
-    'an answer': answers.join('\n'),
-    ...Object.fromEntries(
-      filesOf(dirname(network.app.engine.databasePath)).map(([name, bytes]) => [`file ${name}`, bytes]),
-    ),
-  });
-  const leaks = () =>
-    Object.entries(places()).flatMap(([place, written]) =>
-      Object.entries(secrets).flatMap(([what, values]) =>
-        values.flatMap(formsOf).some((form) => written.includes(form)) ? [`${what} in ${place}`] : [],
+    const places: [place: string, written: string | Buffer][] = [
+      ['what is printed', server.out + printed.join('')],
+      ['the log', server.err],
+      ['an answer', answers.join('\n')],
+      ['a webhook', JSON.stringify(site.crm.received)],
+      ...filesOf(directory),
+    ];
+    expect(server.err).toContain(`"requestId":"${requestId}"`);
+    expect(server.err).toContain('MetricBucket');
+    expect(server.err).not.toContain(guestId); // the log cannot forget anybody
+    expect(places.map(([place]) => place)).toEqual(
+      expect.arrayContaining(
+        ['sessions.db', 'checkpoints.jsonl', 'export.jsonl', 'archive.jsonl'].map((name) => `the file ${name}`),
       ),
     );
+    expect(places.flatMap(([place, written]) => canaries.find(place, written)).join('\n')).toBe('');
+  });
 
-  // What is looked for can be found: the places are not empty, and tell of sessions.
-  const found = places();
-  expect(Object.keys(found)).toEqual(expect.arrayContaining(['file test.db', 'file test.db-wal']));
-  expect(found['file test.db-wal']).toContain('SESSION_INITIATED');
-  expect(found['file test.db-wal']).not.toContain('crm_acct_44920'); // a person’s, and sealed
-  expect(found['a webhook']).toContain('crm_acct_44920');
-  expect(found['the log']).not.toBe('');
-  expect(found['an answer']).toContain('CXONE_SCHEMA_REJECTED');
-  expect(found['an answer']).toMatch(/device[^}]+\[redacted\][^}]+authorization[^}]+\[redacted\]/);
-  expect(found['an answer']).toContain('client_secret=[redacted]');
-  expect(found['a webhook']).toContain('session.initiated');
-  expect(wire.bearers.size).toBeGreaterThan(1);
-  expect(leaks()).toEqual([]);
+  it('in what is said of settings that are refused', () => {
+    const { apiKey, env } = new Canaries();
+    const canaries = new Canaries();
+    const secrets = {
+      API_KEYS: JSON.stringify([{ name: canaries.apiKey.repeat(9), role: canaries.apiKey, sha256: canaries.apiKey }]),
+      ENCRYPTION_KEY: `${canaries.mark}${env.ENCRYPTION_KEY}`,
+      ENCRYPTION_KEYS_OLD: canaries.mark,
+      AUDIT_SIGNING_KEY: `-----BEGIN ${canaries.mark}`,
+      CRM_WEBHOOK_SECRET: canaries.mark,
+      CRM_WEBHOOK_URL: `https://user:${canaries.mark}@crm.example.com`,
+      CXONE_BASE_URL: `https://user:${canaries.mark}@cxone.example.com`,
+      CXONE_CLIENT_SECRET: canaries.clientSecret,
+    };
+    const failureOf = (settings: Record<string, string>) => {
+      try {
+        loadSettings(settings);
+      } catch (error) {
+        return error as StartupError;
+      }
+      throw new Error('they are good');
+    };
+    for (const settings of [secrets, { API_KEYS: `[{"${apiKey}` }, { API_KEYS: `{"name":"${canaries.mark}"}` }]) {
+      const failure = failureOf(settings);
+      expect(failure).toBeInstanceOf(StartupError);
+      expect(canaries.find('the message', failure.message)).toEqual([]);
+      expect(failure.message).not.toContain(apiKey);
+    }
+    for (const name of Object.keys(secrets).filter((name) => name !== 'CXONE_CLIENT_SECRET'))
+      expect(failureOf(secrets).message).toContain(name);
+  });
 
-  await network.app[Symbol.asyncDispose](); // the log is moved into the database file
-  expect(places()['the log']).toContain('the audit trail was signed');
-  expect(places()['file checkpoints.jsonl']).toContain('"signature"');
-  expect(leaks()).toEqual([]);
-});
+  it('outside of its file, where the sandbox makes keys for itself', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'secrets-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const settings = loadSettings({ DATABASE_URL: `file:${join(directory, 'test.db')}`, LOG_LEVEL: 'silent' });
+    const engine = await createEngine(settings);
+    const key = readFileSync(`${engine.databasePath}.key`, 'utf8').trim();
+    const signingKey = readFileSync(`${engine.databasePath}.audit-key`, 'utf8').split('\n')[1];
+    await engine[Symbol.asyncDispose]();
 
-it('settings that are refused, and a server that starts, print no secret', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'secrets-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const settings = loadSettings({ DATABASE_URL: `file:${join(directory, 'test.db')}`, LOG_LEVEL: 'silent' });
-  const engine = await createEngine(settings);
-  const key = readFileSync(`${engine.databasePath}.key`, 'utf8').trim();
-  const signingKey = readFileSync(`${engine.databasePath}.audit-key`, 'utf8').split('\n')[1];
-  await engine[Symbol.asyncDispose]();
-
-  // The keys that the sandbox makes for itself are in their own files and in no other.
-  expect(signingKey).toHaveLength(64);
-  expect(key).toHaveLength(44);
-  for (const name of readdirSync(directory)) {
-    const bytes = readFileSync(join(directory, name));
-    if (!name.endsWith('.audit-key')) expect(bytes.includes(signingKey!), name).toBe(false);
-    if (name.endsWith('.key')) continue;
-    expect(bytes.includes(Buffer.from(key, 'base64')) || bytes.includes(key), name).toBe(false);
-  }
+    expect(signingKey).toHaveLength(64);
+    expect(key).toHaveLength(44);
+    for (const name of readdirSync(directory)) {
+      const bytes = readFileSync(join(directory, name));
+      if (!name.endsWith('.audit-key')) expect(bytes.includes(signingKey!), name).toBe(false);
+      if (name.endsWith('.key')) continue;
+      expect(bytes.includes(Buffer.from(key, 'base64')) || bytes.includes(key), name).toBe(false);
+    }
+  });
 });

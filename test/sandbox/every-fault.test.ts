@@ -24,6 +24,11 @@ const KINDS: {
     fault: { kind: 'status', status: 500 },
     arrives: async (answer) => expect(await whole(answer)).toEqual([500, expect.stringMatching(/^\{"error":/)]),
   },
+  echo: {
+    fault: { kind: 'echo', status: 422 },
+    arrives: async (answer) =>
+      expect(await whole(answer)).toEqual([422, expect.stringMatching(/"authorization":"Bearer [^"]{20,}/)]),
+  },
   outage: {
     fault: { kind: 'outage' },
     arrives: (answer) => expect(answer).rejects.toMatchObject({ code: 'ECONNRESET' }),

@@ -46,6 +46,11 @@ export class ServerProcess {
     return this.#child.pid;
   }
 
+  /** What it has printed on standard output. */
+  get out(): string {
+    return this.#out;
+  }
+
   /** What it has printed on standard error: its log, and why it does not start. */
   get err(): string {
     return this.#err;
