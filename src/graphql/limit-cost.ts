@@ -13,7 +13,9 @@ import {
   isObjectType,
   Kind,
   type OperationDefinitionNode,
+  SchemaMetaFieldDef,
   type SelectionSetNode,
+  TypeMetaFieldDef,
   type ValueNode,
 } from 'graphql';
 
@@ -22,6 +24,10 @@ const USUAL_LENGTH = 10;
 const MAX_PAGE_SIZE = 100;
 /** Reads the whole trail: two in one request are enough. */
 const HEAVY: ReadonlyMap<string, number> = new Map([['Query.verifyAuditTrail', 2_000]]);
+
+const INTROSPECTION = [SchemaMetaFieldDef, TypeMetaFieldDef];
+/** What it gives is at hand: the whole schema takes no longer than a page of sessions. */
+const INTROSPECTION_SHARE = 1 / 25;
 
 export interface Execution {
   readonly schema: GraphQLSchema;
@@ -32,8 +38,8 @@ export interface Execution {
 
 /**
  * How many objects an operation may have us read and write: one for each field that gives an object, times the length of the
- * lists around it. What a page holds is `first`; other lists are taken to hold ten. Scalars are free, as their number is bound
- * by the tokens; so is introspection, which has limits and a role of its own.
+ * lists around it. What a page holds is `first`; other lists are taken to hold ten, but for the types of the schema, whose number
+ * is known. Scalars are free, as their number is bound by the tokens, and introspection is nearly so.
  */
 export function costOf({ schema, document, operation, variables }: Execution): number {
   const fragments = new Map<string, FragmentDefinitionNode>();
@@ -67,15 +73,22 @@ export function costOf({ schema, document, operation, variables }: Execution): n
 
   const costOfField = (node: FieldNode, parent: GraphQLNamedType | undefined, page: number): number => {
     if (!node.selectionSet || !(isObjectType(parent) || isInterfaceType(parent))) return 0;
-    const field = parent.getFields()[node.name.value];
-    if (!field) return 0; // introspection
+    const field = parent.getFields()[node.name.value] ?? INTROSPECTION.find((each) => each.name === node.name.value);
+    if (!field) return 0;
+    if (INTROSPECTION.includes(field)) return INTROSPECTION_SHARE * costOfIntrospection(node.selectionSet, field);
     const length = isListType(getNullableType(field.type)) ? page : 1;
     const pageInside = pageOf(field, node.arguments ?? [], { operation, variables }) ?? USUAL_LENGTH;
     const own = HEAVY.get(`${parent.name}.${field.name}`) ?? 1;
     return length * (own + costOfSelections(node.selectionSet, getNamedType(field.type), pageInside));
   };
 
-  return costOfSelections(operation.selectionSet, schema.getRootType(operation.operation) ?? undefined, USUAL_LENGTH);
+  const costOfIntrospection = (selections: SelectionSetNode, field: GraphQLField<unknown, unknown>): number => {
+    const length = field === SchemaMetaFieldDef ? Object.keys(schema.getTypeMap()).length : USUAL_LENGTH;
+    return costOfSelections(selections, getNamedType(field.type), length);
+  };
+
+  const root = schema.getRootType(operation.operation) ?? undefined;
+  return Math.ceil(costOfSelections(operation.selectionSet, root, USUAL_LENGTH));
 }
 
 /** The `first` of a field that has one; the most where it cannot be read, which is then refused as an argument. */

@@ -44,6 +44,13 @@ function refuseDocument(
   context: ValidationContext,
   limits: RequestLimits,
 ): GraphQLError | undefined {
+  // Whoever tells where an error is counts the lines before it, once for each error.
+  if (hasMoreLines(document.loc?.source.body ?? '', limits.tokens))
+    return refusalOf(
+      `It has more than ${limits.tokens} lines, the most that may have a token.`,
+      'MAX_QUERY_TOKENS',
+      document,
+    );
   const measure = new Measure(context);
   let operations = 0;
   let fragments = 0;
@@ -70,6 +77,12 @@ function refuseDocument(
       return refuse(`It has more than ${limits.operations} operation(s).`, 'MAX_QUERY_OPERATIONS');
   }
   return undefined;
+}
+
+function hasMoreLines(text: string, limit: number): boolean {
+  const breaks = text.matchAll(/\r\n|[\n\r]/g);
+  for (let lines = 1; lines <= limit; lines += 1) if (breaks.next().done) return false;
+  return true;
 }
 
 /** Each fragment is looked at once, however often it is spread: fragments within fragments double with every line. */

@@ -10,6 +10,7 @@ import { EventResolver } from './event-resolver.js';
 import { GuestResolver } from './guest-resolver.js';
 import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
+import { completeInTurns } from './turns.js';
 import { WebhookResolver } from './webhook-resolver.js';
 
 /** Hears of a caller whose role may not use a field, such as `Query.audits`, or `introspection`. */
@@ -32,24 +33,26 @@ function checkerOf(onForbidden: ForbiddenListener): AuthCheckerFn<GraphqlContext
 
 /** The GraphQL schema of DESIGN §3; `schema.graphql` is its print. */
 export const buildGraphqlSchema = (onForbidden: ForbiddenListener = () => undefined): GraphQLSchema =>
-  buildSchemaSync({
-    resolvers: [SessionResolver, GuestResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
-    scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
-    authChecker: checkerOf(onForbidden),
-    validate: false,
-    // It would run the introspection query over the schema at each start; Apollo Server checks the schema again anyway.
-    skipCheck: true,
-    // type-graphql asks for one, though every subscription here brings its own stream. Its default ends the process when a
-    // subscriber is slow, so nothing may fall back on it.
-    pubSub: {
-      publish: () => {
-        throw new Error('subscriptions follow the event log, not a pub/sub');
+  completeInTurns(
+    buildSchemaSync({
+      resolvers: [SessionResolver, GuestResolver, AuditResolver, EventResolver, MetricsResolver, WebhookResolver],
+      scalarsMap: [{ type: Date, scalar: GraphQLDateTime }],
+      authChecker: checkerOf(onForbidden),
+      validate: false,
+      // It would run the introspection query over the schema at each start; Apollo Server checks the schema again anyway.
+      skipCheck: true,
+      // type-graphql asks for one, though every subscription here brings its own stream. Its default ends the process when a
+      // subscriber is slow, so nothing may fall back on it.
+      pubSub: {
+        publish: () => {
+          throw new Error('subscriptions follow the event log, not a pub/sub');
+        },
+        subscribe: () => {
+          throw new Error('subscriptions follow the event log, not a pub/sub');
+        },
       },
-      subscribe: () => {
-        throw new Error('subscriptions follow the event log, not a pub/sub');
-      },
-    },
-  });
+    }),
+  );
 
 /** `schema.graphql` as it is kept in the repository: sorted, so that a diff shows what changed and nothing else. */
 export const printGraphqlSchema = (): string => `${printSchema(lexicographicSortSchema(buildGraphqlSchema()))}\n`;

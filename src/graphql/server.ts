@@ -10,7 +10,7 @@ import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, formatError } from './error-format.js';
 import { limitDocument } from './limit-document.js';
-import { maySeeSchema, refuseCost, refuseIntrospection, withoutSuggestion } from './refuse-request.js';
+import { maySeeSchema, refuseIntrospection, refuseRequest, withoutSuggestion } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
 import type { ForbiddenListener } from './schema.js';
 
@@ -28,7 +28,7 @@ const guard = (
         operation.operation === 'subscription'
           ? badUserInput('Subscriptions go over a WebSocket (graphql-transport-ws) on this path.')
           : (refuseIntrospection(document, caller, onForbidden) ??
-            refuseCost({ schema, document, operation, variables }, limits));
+            refuseRequest({ schema, document, operation, variables }, limits));
       if (!refusal) return;
       const { message, nodes, extensions } = refusal;
       throw new GraphQLError(message, { nodes, extensions: { ...extensions, http: { status: 400 } } });

@@ -12,7 +12,7 @@ import type { SubscribePayload } from 'graphql-ws';
 import type { KnownCaller } from './context.js';
 import { badUserInput } from './error-format.js';
 import { limitDocument } from './limit-document.js';
-import { maySeeSchema, refuseCost, refuseIntrospection } from './refuse-request.js';
+import { maySeeSchema, refuseIntrospection, refuseRequest } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
 import type { ForbiddenListener } from './schema.js';
 
@@ -56,7 +56,7 @@ export class SubscriptionDocuments {
       const operation = getOperationAST(document, operationName);
       if (operation?.operation !== 'subscription')
         return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
-      const refusal = refuseCost({ schema: this.#schema, document, operation, variables }, this.#limits);
+      const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, this.#limits);
       return refusal ? [refusal] : document;
     } catch (error) {
       if (error instanceof GraphQLError) return [withCode(error, 'GRAPHQL_PARSE_FAILED')];

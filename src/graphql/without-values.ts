@@ -1,5 +1,8 @@
 import type { GraphQLError } from 'graphql';
 
+/** A value that is repeated may be long, and made so that the words are looked for again and again. */
+const MOST_CHARACTERS = 500;
+
 /** graphql-js' own words, up to where they repeat a value, and from there on. */
 const REPEATING: readonly [words: RegExp, instead: string][] = [
   [/^(Expected type "[^"]*"\. )?(.*? cannot represent [\w\s-]*value): .*?( Did you mean .*)?$/s, '$1$2.$3'],
@@ -22,7 +25,8 @@ export function withoutValues({ message, originalError }: GraphQLError): string 
   return `${variable}${at}; ${withoutValue(reason)}`;
 }
 
-const withoutValue = (message: string): string => {
+const withoutValue = (whole: string): string => {
+  const message = whole.slice(0, MOST_CHARACTERS);
   for (const [words, instead] of REPEATING) if (words.test(message)) return message.replace(words, instead);
   return message;
 };

@@ -88,7 +88,11 @@ export async function startHttpServer<Context extends object>(
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS);
-    if (acceptsHost(request.headers.host)) done();
+    // RFC 9112 §3.2. Who goes on makes a URL of it.
+    const { host = '' } = request.headers;
+    if (!URL.canParse(`http://${host}`))
+      void reply.code(400).send({ error: 'The header Host is missing, or is none.' });
+    else if (acceptsHost(host)) done();
     else void reply.code(421).send({ error: 'This server does not answer to that host name.' });
   });
   registerCors(app, GRAPHQL_PATH, options.knowsOrigin);

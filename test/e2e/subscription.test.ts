@@ -376,6 +376,7 @@ describe('a socket', () => {
     ['too large', JSON.stringify({ type: 'connection_init', payload: { padding: 'x'.repeat(100_000) } }), 1009],
     ['no JSON', 'hello', 4400],
     ['of no known type', JSON.stringify({ type: 'hello' }), 4400],
+    ['of a type that only servers send', JSON.stringify({ type: 'connection_ack' }), 4400],
   ])('that sends what is %s is closed', async (_what, frame, code) => {
     const network = await startNetwork();
     const raw = await rawSocket(network);

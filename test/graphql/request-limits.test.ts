@@ -1,3 +1,4 @@
+import { getIntrospectionQuery } from 'graphql';
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -114,6 +115,7 @@ const CASES: readonly [what: string, setting: string, limit: number, asking: (n:
     ) => `${inside(way, '...F0')} ${repeat(n - 1, (index) => `fragment F${index} on ${way.type} { ...F${index + 1} }`)}
       fragment F${n - 1} on ${way.type} { id }`,
   ],
+  ['lines', 'MAX_QUERY_TOKENS', 1_000, (n, way) => '\n'.repeat(n - 1) + inside(way, 'id')],
   [
     'operations',
     'MAX_QUERY_OPERATIONS',
@@ -133,15 +135,19 @@ describe('one request', () => {
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  const overHttp = async (query: string): Promise<Errors> => (await server.graphql(query)).errors ?? [];
+  const overHttp = async (query: string, variables?: Record<string, unknown>): Promise<Errors> =>
+    (await server.graphql(query, variables)).errors ?? [];
 
   /** The errors that a subscription is refused with; none when an event comes. */
-  async function overSocket(query: string): Promise<Errors> {
+  async function overSocket(query: string, variables?: Record<string, unknown>): Promise<Errors> {
     const url = `${server.url.replace('http', 'ws')}/graphql`;
     const client = createClient({ url, webSocketImpl: WebSocket, retryAttempts: 0 });
     const errors = await new Promise<Errors>((resolve) => {
       const hears = { next: () => resolve([]), complete: () => resolve([]) };
-      client.subscribe({ query, operationName: 'Asked' }, { ...hears, error: (error) => resolve(error as Errors) });
+      client.subscribe(
+        { query, variables, operationName: 'Asked' },
+        { ...hears, error: (error) => resolve(error as Errors) },
+      );
     });
     await client.dispose();
     return errors;
@@ -176,6 +182,23 @@ describe('one request', () => {
       expect(await ask(asking(1_000))).toMatchObject([{ extensions: { limit: 'MAX_QUERY_ALIASES' } }]);
       expect(await ask(asking(1_001))).toMatchObject([
         { message: expect.stringContaining('1000 tokens'), extensions: { code: 'GRAPHQL_PARSE_FAILED' } },
+      ]);
+    });
+
+    it('may have variables that are wrong in up to eight places, and is told of no more', async () => {
+      const field = way.kind === 'query' ? 'events(types: $t) { nodes { id } }' : 'sessionEvents(types: $t) { id }';
+      const query = `${way.kind} Asked($t: [SessionEventType!]) { ${field} }`;
+      const wrong = (places: number) => ask(query, { t: Array(places).fill('SESSION_ENDD') });
+      expect(await wrong(8)).toEqual(
+        Array(8).fill(expect.objectContaining({ message: expect.stringMatching(/^Variable "\$t" got invalid value/) })),
+      );
+      expect(await wrong(9)).toEqual([
+        {
+          message: expect.stringMatching(
+            /^The variables have more than 8 errors\. The first: Variable "\$t" got invalid/,
+          ),
+          extensions: { code: 'BAD_USER_INPUT' },
+        },
       ]);
     });
 
@@ -250,6 +273,13 @@ describe('what a request costs', () => {
     const verify = (times: number) => `{ ${repeat(times, (index) => `a${index}: verifyAuditTrail { ok }`)} }`;
     expect((await server.graphql(verify(2))).errors).toBeUndefined();
     expect(await server.graphql(verify(3))).toMatchObject(tooMuch(6_000));
+  });
+
+  it('is a twenty-fifth of that for introspection: all of the schema once or twice, and not fifteen times', async () => {
+    expect((await server.graphql(getIntrospectionQuery())).errors).toBeUndefined();
+    const types = '__schema { types { fields { args { type { name } } type { name ofType { name } } } } }';
+    const { errors } = await server.graphql(`{ ${repeat(15, (index) => `a${index}: ${types}`)} }`);
+    expect(errors).toMatchObject([{ extensions: { limit: 'MAX_QUERY_COST' } }]);
   });
 
   it('is little for all that the playground asks', async () => {

@@ -7,7 +7,7 @@ import { loadSettings } from '../../src/config.js';
 import { StartupError } from '../../src/errors.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, OPEN } from '../support/network.js';
-import { RawConnection, type Server, startServer } from './server.js';
+import { API_KEYS, RawConnection, type Server, startServer } from './server.js';
 
 describe('the HTTP server', () => {
   let server: Server;
@@ -163,6 +163,23 @@ describe('a client that is slow on purpose', () => {
     }
     expect((await fetch(`${slow.url}/health/live`)).status).toBe(200);
   });
+});
+
+it.each([
+  ['no host', ''],
+  ['an empty host', 'host:\n'],
+  ['a host that is none', 'host: a b\n'],
+  ['a port that is none', 'host: localhost:99999\n'],
+])('a server with keys, which answers to any host, answers 400 to %s', async (_what, header) => {
+  await using server = await startServer({ API_KEYS });
+  const connection = await RawConnection.open(server.url);
+  const body = '{"query":"{ __typename }"}';
+  connection.write(
+    `POST /graphql HTTP/1.0\n${header}authorization: Bearer ops\ncontent-type: application/json\ncontent-length: ${body.length}\n\n${body}`,
+  );
+
+  expect(await connection.hears('\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+  expect(server.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
 });
 
 describe('a server that cannot listen', () => {
