@@ -15,7 +15,7 @@ const fields = rootFields(buildGraphqlSchema());
 describe('an API key', () => {
   let server: Server;
   beforeAll(async () => {
-    server = await startServer({ API_KEYS });
+    server = await startServer({ API_KEYS, RATE_LIMITS: 'off' });
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
