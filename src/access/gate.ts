@@ -37,7 +37,7 @@ export interface Arrival {
 export type Admission = { readonly caller: Admitted } | { readonly caller: null; readonly isForeign: boolean };
 
 export interface GateSettings extends RefusalSettings, Omit<KeyRingSettings, 'log'> {
-  readonly log: KeyRingLog;
+  readonly log: KeyRingLog & { warn(message: string): void };
   /** Writes down that the keys are others; may fail. */
   writeKeyChange(change: KeyChange): Promise<unknown>;
   /** Of the hashes that stand for addresses. */
@@ -62,6 +62,8 @@ export class Gate implements AsyncDisposable {
   readonly #addresses: SourceAddresses;
   readonly #proxies: TrustedProxies;
   readonly #factHeaders: AccessConfig['proxies'];
+  readonly #log: GateSettings['log'];
+  #hasToldOfProxy = false;
   readonly #refusals: Refusals;
   readonly #keyChanges: KeyChanges;
   /** What a caller was let in by. */
@@ -81,6 +83,7 @@ export class Gate implements AsyncDisposable {
     this.#addresses = new SourceAddresses(settings.addressKey);
     this.#proxies = new TrustedProxies(settings.proxies.trust);
     this.#factHeaders = settings.proxies;
+    this.#log = settings.log;
     this.#refusals = new Refusals(settings);
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -93,6 +96,7 @@ export class Gate implements AsyncDisposable {
   /** Where a request comes from. */
   arrivalOf(request: Sent): Arrival {
     const address = this.#proxies.addressOf(request);
+    this.#tellOfProxy(request);
     return {
       sourceAddress: this.#addresses.pseudonymOf(address),
       client: clientOf(address),
@@ -102,6 +106,13 @@ export class Gate implements AsyncDisposable {
         ? connectionFacts(request.headers, this.#factHeaders)
         : UNKNOWN_CONNECTION,
     };
+  }
+
+  /** Once, where there seems to be a proxy that no setting names: then all clients would share the limits of one address. */
+  #tellOfProxy({ headers }: Sent): void {
+    if (this.#factHeaders.trust !== null || this.#hasToldOfProxy || headers['x-forwarded-for'] === undefined) return;
+    this.#hasToldOfProxy = true;
+    this.#log.warn('a request came with X-Forwarded-For, which is not believed: behind a proxy, set TRUST_PROXY');
   }
 
   /**

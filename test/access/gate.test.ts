@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Admitted, Gate } from '../../src/access/gate.js';
 import type { CountedRefusal } from '../../src/access/refusals.js';
@@ -17,6 +18,7 @@ const SOURCE = '203.0.113.0/24#000000000001';
 /** A gate, and what it writes down. */
 function start(...fixed: ApiKey[]) {
   const written: CountedRefusal[] = [];
+  const warned: string[] = [];
   const gate = new Gate({
     fixed,
     file: null,
@@ -25,7 +27,7 @@ function start(...fixed: ApiKey[]) {
     proxies: { trust: null, countryHeader: null, proxyHeader: null },
     write: async (refusals) => void written.push(...refusals),
     writeKeyChange: async () => undefined,
-    log: { info: () => undefined, error: () => undefined },
+    log: { info: () => undefined, warn: (message) => void warned.push(message), error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const admit = (key: string, origin?: string) =>
@@ -41,7 +43,7 @@ function start(...fixed: ApiKey[]) {
     if (!caller) throw new Error(`${key} was not let in`);
     return caller;
   };
-  return { gate, written, admit, admitted };
+  return { gate, written, warned, admit, admitted };
 }
 
 const inMs = (ms: number) => ({ expiresAt: new Date(Date.now() + ms) });
@@ -110,4 +112,15 @@ it('whoever asks too often is written down with the setting, once for all that f
     { actor, reason: 'more in a minute than RATE_PER_KEY', attempts: 1 },
     { actor, reason: 'more in a minute than RATE_PER_ADDRESS', attempts: 1 },
   ]);
+});
+
+it('a proxy that no setting names is warned of, once', () => {
+  const { gate, warned } = start(keyOf('portal'));
+  const request = (headers: IncomingMessage['headers']) =>
+    ({ socket: { remoteAddress: '10.0.0.1' }, headers }) as unknown as IncomingMessage;
+
+  gate.arrivalOf(request({}));
+  expect(warned).toEqual([]);
+  for (const client of ['203.0.113.1', '203.0.113.2']) gate.arrivalOf(request({ 'x-forwarded-for': client }));
+  expect(warned).toEqual([expect.stringContaining('set TRUST_PROXY')]);
 });

@@ -53,7 +53,11 @@ function start(settings: Partial<TokenSettings> = {}) {
       ...settings,
     },
     write: async (refusals) => void written.push(...refusals),
-    log: { info: (fields) => logged.push(fields), error: (fields) => logged.push(fields) },
+    log: {
+      info: (fields) => logged.push(fields),
+      warn: (message) => logged.push({ message }),
+      error: (fields) => logged.push(fields),
+    },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());
   const admit = (token: string, origin?: string, isSameOrigin = origin === undefined) =>

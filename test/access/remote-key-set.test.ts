@@ -43,6 +43,7 @@ async function start(timing: Partial<KeySetTiming> = {}, prepare: (issuer: KeySe
     write: async (refusals) => void written.push(...refusals),
     log: {
       info: (_fields, message) => void logged.push(message),
+      warn: (message) => void logged.push(message),
       error: (_fields, message) => void logged.push(message),
     },
   });
