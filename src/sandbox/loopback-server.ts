@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, isIP, type Socket } from 'node:net';
 
 /** Above what clients keep idle connections for, so that it is never us who close one just as it is used again. */
@@ -23,7 +23,10 @@ export class LoopbackServer implements AsyncDisposable {
   private constructor(listener: RequestListener, host: string, port: number) {
     this.#host = host;
     this.#port = port;
-    this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, listener);
+    this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+      if (isFromPage(request)) response.writeHead(403).end();
+      else listener(request, response);
+    });
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -71,4 +74,11 @@ export class LoopbackServer implements AsyncDisposable {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** Programs of this machine may do as they like; web pages that a browser here shows may not, under whatever name they come. */
+function isFromPage({ headers: { origin, host = '' } }: IncomingMessage): boolean {
+  if (origin !== undefined) return true;
+  const url = `http://${host}`;
+  return !URL.canParse(url) || !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ''));
 }

@@ -1,3 +1,4 @@
+import { request } from 'undici';
 import { expect, test } from 'vitest';
 import { CxoneSandbox } from '../../src/sandbox/cxone-sandbox.js';
 import { bearerOf, GUEST, getSessions, OTHER_GUEST, postSession, postToken } from './requests.js';
@@ -116,3 +117,17 @@ function control(sandbox: CxoneSandbox, method: string, name: string, body?: unk
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
 }
+
+test.each([
+  ['an Origin', { origin: 'https://evil.example' }],
+  ['an Origin of this machine', { origin: 'http://127.0.0.1:8080' }],
+  ['the Host of a name that was made to lead here', { host: 'evil.example' }],
+  ['no Host that can be read', { host: 'a b' }],
+])('a web page may not play with the tenant: what comes with %s is refused', async (_what, headers) => {
+  await using sandbox = await CxoneSandbox.start();
+  const body = JSON.stringify({ on: 'token', fault: { kind: 'hang' } });
+  const refused = await request(`${sandbox.controlUrl}scenarios`, { method: 'POST', headers, body });
+
+  expect(refused.statusCode).toBe(403);
+  expect(sandbox.scenarios.list()).toEqual([]);
+});
