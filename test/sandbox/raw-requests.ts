@@ -63,7 +63,7 @@ function answerTo(request: ClientRequest): Promise<IncomingMessage> {
 /** Sends the head of a creation and not yet its body. */
 export function headOfCreate(sandbox: CxoneSandbox): Socket {
   const socket = connect(Number(new URL(sandbox.url).port), '127.0.0.1');
-  socket.write('POST /api/v1/messaging/sessions HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 2\r\n\r\n');
+  socket.write('POST /api/v1/messaging/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n');
   return socket;
 }
 
