@@ -61,7 +61,7 @@ async function attach() {
     hold: () => () => undefined,
     admitsOrigin: () => false,
     onTurnedAway: () => undefined,
-    acceptsHost: () => true,
+    answersTo: () => true,
     log: console,
   });
   return (committed) => stream.publish(committed.events);

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { isFromThisMachine } from './access/from-this-machine.js';
 import type { Config, Settings } from './config.js';
 import { createEngine, type Engine, type Overrides } from './engine.js';
 import { authenticateAt } from './graphql/authenticate.js';
@@ -6,7 +8,6 @@ import { buildGraphqlSchema, type ForbiddenListener } from './graphql/schema.js'
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
 import { GRAPHQL_PATH, startHttpServer } from './http/http-server.js';
-import { isLoopbackHost } from './loopback.js';
 import { PLAYGROUND } from './paths.js';
 import { Teardown } from './teardown.js';
 
@@ -31,8 +32,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
     const engine = teardown.use(await createEngine(settings, overrides));
     const { services, log, gate, rates } = engine;
     const authenticate = authenticateAt(gate, rates);
-    // A page whose name was made to point at loopback (DNS rebinding) is same-origin to a browser; its Host gives it away.
-    const acceptsHost = (host?: string) => gate.asksForKeys || isLoopbackHost(host);
+    const answersTo = (headers: IncomingHttpHeaders) => gate.asksForKeys || isFromThisMachine(headers);
     const onForbidden: ForbiddenListener = (caller, field) => gate.forbid(caller, field);
     const schema = buildGraphqlSchema(onForbidden);
     const apollo = teardown.use(await startApollo(schema, config.limits, onForbidden, log));
@@ -52,7 +52,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         },
         countRefused: (message) => rates.countRefused(gate.arrivalOf(message).client),
         ...config.transport,
-        acceptsHost,
+        answersTo,
         knowsOrigin: (origin) => gate.knowsOrigin(origin),
         drainTimeoutMs: config.createDeadlineMs + DRAIN_MARGIN_MS,
         log,
@@ -76,7 +76,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         arrivalOf: (request) => gate.arrivalOf(request),
         admitsOrigin: (arrival) => gate.admitsOrigin(arrival),
         onTurnedAway: (sourceAddress, reason) => gate.turnAway(sourceAddress, reason),
-        acceptsHost,
+        answersTo,
         log,
       }),
     );

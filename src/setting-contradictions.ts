@@ -82,6 +82,14 @@ export function contradictions(given: Readonly<Record<string, string | undefined
       'HOST: is not a loopback address, and without API_KEYS or tokens everyone who reaches it could open sessions',
     );
   }
+  if (given.TRUST_PROXY !== undefined && isOpen) {
+    problems.push(
+      'TRUST_PROXY: is set, and without API_KEYS or tokens whoever comes through the proxy could do everything',
+    );
+  }
+  if (given.NODE_ENV === 'production' && given.CXONE_BASE_URL === undefined) {
+    problems.push('CXONE_BASE_URL: is required when NODE_ENV is production: guests would get sessions of the sandbox');
+  }
   if (given.NODE_ENV === 'production' && isOpen) {
     problems.push(
       'API_KEYS: or API_KEYS_FILE is required when NODE_ENV is production, unless there are tokens (AUTH_JWKS_URL, AUTH_JWT_PUBLIC_KEY): without either everything is open',

@@ -102,7 +102,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   // key-formats.ts: the form of keys, for the file of them that is followed. The others: what proxies say of a connection.
   'access/': {
     types: ['access-settings.ts', 'proxy-settings.ts', 'guest-session/'],
-    values: ['key-formats.ts', 'guest-session/believed-connection.ts', 'guest-session/country-codes.ts'],
+    values: ['key-formats.ts', 'loopback.ts', 'guest-session/believed-connection.ts', 'guest-session/country-codes.ts'],
   },
   // Goes into browsers.
   'client/': {},

@@ -529,9 +529,26 @@ describe('the settings', () => {
     expect(problemsOf({ EVENT_RETENTION_DAYS: '3650', RETENTION_DAYS: '1' })).toEqual([]);
   });
 
+  it('refuse production without a tenant: guests would talk to a sandbox', () => {
+    const production = { NODE_ENV: 'production', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) };
+
+    expect(problemsOf(production)).toEqual([
+      'CXONE_BASE_URL: is required when NODE_ENV is production: guests would get sessions of the sandbox',
+    ]);
+    expect(problemsOf({ ...production, ...TENANT })).toEqual([]);
+  });
+
+  it('refuse a proxy in front of a server that is open to its machine: all who come through it would be of that', () => {
+    const problem =
+      'TRUST_PROXY: is set, and without API_KEYS or tokens whoever comes through the proxy could do everything';
+
+    expect(problemsOf({ TRUST_PROXY: 'loopback' })).toEqual([problem]);
+    expect(problemsOf({ TRUST_PROXY: 'loopback', API_KEYS_FILE: fileWith('[]') })).toEqual([]);
+  });
+
   it('let tests say where the process dies, and nobody in production', () => {
     const points = ['after-reserve', 'before-post', 'after-post', 'before-close', 'after-close'];
-    const production = { NODE_ENV: 'production', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) };
+    const production = { ...TENANT, NODE_ENV: 'production', API_KEYS: keys({ name: 'x', role: 'OPS', sha256 }) };
     for (const point of [...points, 'before-webhook', 'after-webhook']) {
       expect(loadSettings({ CRASH_AT: point, NODE_ENV: 'test' }).config.crashAt).toBe(point);
       expect(problemsOf({ CRASH_AT: point, ...production })).toEqual([
@@ -642,7 +659,7 @@ describe('the settings', () => {
   it.each(['', '[]'])(
     'refuse production, also on a loopback address, while API_KEYS is %j and there is no file of them',
     (value) => {
-      const production = { NODE_ENV: 'production', API_KEYS: value };
+      const production = { ...TENANT, NODE_ENV: 'production', API_KEYS: value };
 
       expect(problemsOf(production)).toEqual([
         expect.stringMatching(/^API_KEYS: or API_KEYS_FILE is required .*production/),

@@ -2,12 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { loadSettings } from '../src/config.js';
 import { StartupError } from '../src/errors.js';
 
-const proxiesOf = (env: Record<string, string>) => loadSettings(env).config.access.proxies;
+// A server that is open to its machine may have no proxy.
+const API_KEYS = JSON.stringify([{ name: 'console', role: 'OPS', sha256: '0'.repeat(64) }]);
+const load = (env: Record<string, string>) => loadSettings({ API_KEYS, ...env });
+const proxiesOf = (env: Record<string, string>) => load(env).config.access.proxies;
 
 /** What a start is refused with. */
 function problemsOf(env: Record<string, string>): string[] {
   try {
-    loadSettings(env);
+    load(env);
   } catch (error) {
     if (!(error instanceof StartupError)) throw error;
     return error.message

@@ -21,6 +21,13 @@ const pemOf = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' }).to
 const jwkOf = (key: KeyObject, rest: object = {}) => ({ ...key.export({ format: 'jwk' }), ...rest });
 const json = (value: object) => JSON.stringify(value);
 
+const TENANT = {
+  CXONE_BASE_URL: 'https://api.example.com',
+  CXONE_CLIENT_ID: 'client',
+  CXONE_CLIENT_SECRET: 'client-secret-value',
+  CXONE_QUEUE_ID: 'queue',
+  ENCRYPTION_KEY: randomBytes(32).toString('base64'),
+};
 const CLAIMS = { AUTH_ISSUER: 'https://issuer.example.com', AUTH_AUDIENCE: 'guest-sessions' };
 const AUTH_JWKS_URL = 'https://issuer.example.com/keys';
 const withKey = (AUTH_JWT_PUBLIC_KEY: string) => ({ ...CLAIMS, AUTH_JWT_PUBLIC_KEY });
@@ -177,7 +184,7 @@ describe('the settings of tokens', () => {
       { AUTH_JWT_PUBLIC_KEY: pemOf(createPublicKey(ec.privateKey)) },
     ];
     for (const keys of sources) {
-      const env = { ...CLAIMS, ...keys, HOST: '0.0.0.0', NODE_ENV: 'production' };
+      const env = { ...TENANT, ...CLAIMS, ...keys, HOST: '0.0.0.0', NODE_ENV: 'production' };
       expect(problemsOf(env)).toEqual([]);
       expect(loadSettings(env).config.playground).toBe(false);
     }

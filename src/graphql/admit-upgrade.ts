@@ -1,5 +1,6 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { NOT_FROM_HERE } from '../access/from-this-machine.js';
 import type { Arrival } from '../access/gate.js';
 import type { UpgradeRefusal } from './refuse-upgrade.js';
 import type { FullBy, SocketQuota } from './socket-quota.js';
@@ -11,7 +12,7 @@ const NOT_HERE: UpgradeRefusal = { status: 404, code: 'BAD_REQUEST', message: 'T
 const MISDIRECTED: UpgradeRefusal = {
   status: 421,
   code: 'BAD_REQUEST',
-  message: 'This server does not answer to that host name.',
+  message: NOT_FROM_HERE,
 };
 const FOREIGN: UpgradeRefusal = {
   status: 403,
@@ -30,8 +31,8 @@ export interface UpgradeRules {
   readonly path: string;
   /** Whether pages of another origin may open sockets. */
   admitsOrigin(arrival: Arrival): boolean;
-  /** Whether requests to this `Host` are ours to answer. */
-  acceptsHost(host: string | undefined): boolean;
+  /** Whether a request with these headers is ours to answer. */
+  answersTo(headers: IncomingHttpHeaders): boolean;
   /** Hears whom there was no place for. @param sourceAddress null where it is nobody's fault */
   onTurnedAway(sourceAddress: string | null, reason: string): void;
 }
@@ -48,7 +49,7 @@ export function admitUpgrade(
   quota: SocketQuota,
 ): UpgradeRefusal | null {
   if (request.url?.split('?', 1)[0] !== rules.path) return NOT_HERE;
-  if (!rules.acceptsHost(request.headers.host)) return MISDIRECTED;
+  if (!rules.answersTo(request.headers)) return MISDIRECTED;
   // A page of another site must not read our events through its visitor's browser.
   if (!arrival.isSameOrigin && !rules.admitsOrigin(arrival)) return FOREIGN;
   const limit = quota.take(arrival.client, connection);

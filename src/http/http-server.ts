@@ -1,8 +1,9 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { NOT_FROM_HERE } from '../access/from-this-machine.js';
 import { StartupError } from '../errors.js';
 import { registerAuditKey } from './audit-key.js';
 import { registerCors } from './cors.js';
@@ -33,8 +34,8 @@ export interface HttpServerOptions<Context extends object> {
   /** Requests get this long to finish once the server drains; longer than any attempt takes. */
   readonly drainTimeoutMs: number;
   readonly log: { error(fields: object, message: string): void };
-  /** Whether requests to this `Host` are ours to answer. */
-  acceptsHost(host: string | undefined): boolean;
+  /** Whether a request with these headers is ours to answer. */
+  answersTo(headers: IncomingHttpHeaders): boolean;
   /** Whether pages of another origin may ask. */
   knowsOrigin(origin: string): boolean;
   /** False once requests should go elsewhere. */
@@ -65,7 +66,7 @@ export const GRAPHQL_PATH = '/graphql';
 export async function startHttpServer<Context extends object>(
   options: HttpServerOptions<Context>,
 ): Promise<HttpServer> {
-  const { host, port, apollo, createContext, playgroundDirectory, acceptsHost, isHealthy, log } = options;
+  const { host, port, apollo, createContext, playgroundDirectory, answersTo, isHealthy, log } = options;
   const { maxBodyBytes, requestTimeoutMs } = options;
   const app = fastify({
     bodyLimit: maxBodyBytes,
@@ -92,8 +93,8 @@ export async function startHttpServer<Context extends object>(
     const { host = '' } = request.headers;
     if (!URL.canParse(`http://${host}`))
       void reply.code(400).send({ error: 'The header Host is missing, or is none.' });
-    else if (acceptsHost(host)) done();
-    else void reply.code(421).send({ error: 'This server does not answer to that host name.' });
+    else if (answersTo(request.headers)) done();
+    else void reply.code(421).send({ error: NOT_FROM_HERE });
   });
   registerCors(app, GRAPHQL_PATH, options.knowsOrigin);
   // Who goes on using a connection that is swept as soon as it is idle would lose a request now and then.

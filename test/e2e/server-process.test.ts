@@ -175,7 +175,7 @@ describe('a server without keys', () => {
 
     expect(await server.exited).toEqual([1, null]);
     expect(server.err).toMatch(
-      /^The settings are not valid:\n {2}- API_KEYS: or API_KEYS_FILE is required .*production/,
+      /^The settings are not valid:\n {2}- CXONE_BASE_URL: is required .*production.*\n {2}- API_KEYS: or API_KEYS_FILE is required .*production/,
     );
     expect(() => readFileSync(join(directory, 'sessions.db'))).toThrow('ENOENT');
   });

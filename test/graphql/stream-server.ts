@@ -80,7 +80,7 @@ export async function startStreamServer({
     hold,
     admitsOrigin: () => false,
     onTurnedAway: (_sourceAddress, reason) => turnedAway.push(reason),
-    acceptsHost: () => true,
+    answersTo: () => true,
     log: { error: (fields) => logged.push(String((fields as { err: unknown }).err)) },
   });
   http.listen(0, '127.0.0.1');

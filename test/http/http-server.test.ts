@@ -126,6 +126,23 @@ describe('the HTTP server', () => {
     },
   );
 
+  it.each(['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'])(
+    'has nothing for who comes through a proxy on this machine (%s), nor a socket',
+    async (header) => {
+      for (const [path, more] of [
+        ['/graphql?query={__typename}', 'apollo-require-preflight: 1\n'],
+        ['/playground', ''],
+        ['/graphql', UPGRADE],
+      ]) {
+        const connection = await RawConnection.open(server.url);
+        connection.write(`GET ${path} HTTP/1.1\nhost: localhost\n${header}: 203.0.113.7\n${more}\n`);
+
+        expect(await connection.hears('\r\n\r\n'), path).toMatch(/^HTTP\/1\.1 421 /);
+        connection.socket.destroy();
+      }
+    },
+  );
+
   it.each(['localhost', 'localhost:4000', '127.0.0.1:1', '[::1]:4000'])('answers under the name %s', async (host) => {
     const connection = await RawConnection.open(server.url);
     connection.write(`GET /health/live HTTP/1.1\nhost: ${host}\n\n`);
