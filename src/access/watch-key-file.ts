@@ -5,8 +5,8 @@ import { unreadable } from '../key-formats.js';
 
 /** Whoever replaces a file writes it in several steps: they are one change. */
 const SETTLE_MS = 50;
-/** For file systems that tell of nothing. */
-const POLL_MS = 2_000;
+/** For file systems that tell of nothing, and links whose target changes: a key that is taken out is refused within a second. */
+const POLL_MS = 500;
 
 /** What a file holds now, or why nobody can say. */
 export type FileState = { readonly text: string } | { readonly problem: string };

@@ -229,6 +229,17 @@ describe('a file that is watched', () => {
     await hears('two');
   });
 
+  it('is read again when it is a link, and what it leads to is written elsewhere', async () => {
+    const directory = temporaryDirectory();
+    const target = join(temporaryDirectory(), 'keys.json');
+    writeFileSync(target, 'one');
+    symlinkSync(target, join(directory, 'keys.json'));
+    const { hears } = watched(join(directory, 'keys.json'));
+    await hears('one');
+    writeFileSync(target, 'two');
+    await hears('two');
+  });
+
   it('is found by looking now and then where nothing tells of it, and is told of once', async () => {
     const directory = temporaryDirectory();
     const path = join(directory, 'later', 'keys.json');
