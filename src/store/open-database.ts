@@ -81,6 +81,8 @@ function bringUpToDate(path: string, masterKeys: MasterKeys): readonly string[] 
   const connection = new SqliteConnection(path);
   try {
     connection.assertDurable();
+    // Nobody builds on this before the start is on record, which waits for the disk: a power cut until then costs one more try.
+    connection.relaxSync();
     const applied = applyMigrations(connection, MIGRATIONS);
     assertAppendOnly(connection);
     makeKeyring(connection, keyWrapOf(masterKeys));

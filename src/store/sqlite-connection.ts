@@ -133,6 +133,14 @@ export class SqliteConnection {
   }
 
   /**
+   * From here on a commit no longer waits for the disk, and a power cut may undo the last ones: always all from some point on.
+   * What a connection that does wait commits later makes these durable as well, since they come before it in the same log.
+   */
+  relaxSync(): void {
+    this.exec('PRAGMA synchronous = NORMAL');
+  }
+
+  /**
    * Rolls back what is open and empties the WAL into the file. May be called more than once. Both have to be said: the
    * driver cannot end prepared statements, and SQLite keeps a connection with statements half open until they are gone.
    */
