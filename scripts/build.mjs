@@ -69,7 +69,9 @@ const program = {
     const tsc = binaryOf('typescript', 'tsc');
     const output = await runTool(tsc, [...options, ...pretty], { name: 'tsc', cwd: root, signal });
     const emitted = [...output.matchAll(/^TSFILE: (.+?)\r?$/gm)].map(([, file]) => resolve(root, file));
-    const bundled = await bundle([at('dist/main.js'), at('dist/store/ledger-thread.js')], root);
+    const server = { program: at('dist/main.js'), format: 'esm' };
+    const thread = { program: at('dist/store/ledger-thread.js'), format: 'cjs' };
+    const bundled = await bundle([server, thread], root);
     const written = [...new Set([...emitted, ...bundled])];
     removeAllBut(written, at('dist'), [at('dist/.build'), at('dist/playground')]);
     return written;

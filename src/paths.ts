@@ -6,5 +6,5 @@ const inRepository = (path: string): string => fileURLToPath(new URL(`../${path}
 export const PACKAGE = inRepository('package.json');
 export const MIGRATIONS = inRepository('prisma/migrations');
 /** A thread runs what was built. */
-export const LEDGER_THREAD = inRepository('dist/store/ledger-thread.js');
+export const LEDGER_THREAD = inRepository('dist/store/ledger-thread.cjs');
 export const PLAYGROUND = inRepository('dist/playground');

@@ -9,21 +9,24 @@ import { BuildError } from './run-tool.mjs';
 const EXTERNAL = ['@photostructure/sqlite', 'class-validator'];
 
 /**
- * Puts each of these compiled programs and all that it imports into the one file, in place of what the compiler wrote, and
- * what it imports on demand into chunks beside the first.
+ * Puts each of these compiled programs and all that it imports into one file, and what it imports on demand into chunks beside
+ * the first. An ES module takes the place of what the compiler wrote. A CommonJS module, `.cjs`, lies beside that: a thread
+ * starts faster with one, since each has to load its own loader of ES modules.
  *
- * @param {string[]} programs entry files
+ * @param {{ program: string, format: 'esm' | 'cjs' }[]} programs entry files
  * @param {string} root the repository
  * @returns {Promise<string[]>} the files written
  */
 export async function bundle(programs, root) {
   // Here and not above: a build that is fresh need not load it.
   const { rolldown } = await import('rolldown');
-  const written = await Promise.all(programs.map((program) => bundleOne(program, { root, rolldown })));
+  const written = await Promise.all(
+    programs.map(({ program, format }) => bundleOne(program, { format, root, rolldown })),
+  );
   return written.flat();
 }
 
-async function bundleOne(program, { root, rolldown }) {
+async function bundleOne(program, { format, root, rolldown }) {
   const folder = dirname(program);
   const warnings = [];
   let bundled;
@@ -38,7 +41,8 @@ async function bundleOne(program, { root, rolldown }) {
     });
     const { output } = await bundled.write({
       dir: folder,
-      entryFileNames: '[name].js',
+      format,
+      entryFileNames: format === 'cjs' ? '[name].cjs' : '[name].js',
       chunkFileNames: 'chunk-[name].js',
       // What a program is read for is in its sources; licences stay.
       comments: { jsdoc: false },

@@ -6,11 +6,15 @@ const read = (path: string) => readFileSync(new URL(`../../dist/${path}`, import
 
 /** What a built module loads before it runs, or on demand, without Node's own. */
 const importsOf = (code: string) =>
-  [...code.matchAll(/^(?:import|export)\b[^'"\n]*["']([^"']+)["'];$|\bimport\(["']([^"']+)["']\)/gm)]
-    .map(([, atOnce, onDemand]) => atOnce ?? onDemand ?? '')
+  [
+    ...code.matchAll(
+      /^(?:import|export)\b[^'"\n]*["']([^"']+)["'];$|\bimport\(["']([^"']+)["']\)|= require\("([^"]+)"\);$/gm,
+    ),
+  ]
+    .map(([, atOnce, onDemand, required]) => atOnce ?? onDemand ?? required ?? '')
     .filter((name) => !name.startsWith('node:') && !builtinModules.includes(name));
 
-describe.each(['main.js', 'store/ledger-thread.js'])('the built %s', (path) => {
+describe.each(['main.js', 'store/ledger-thread.cjs'])('the built %s', (path) => {
   it('loads no package from its own folder but SQLite', () => {
     // class-validator is not there: type-graphql loads it where it is asked to validate.
     const packages = importsOf(read(path)).filter((name) => !/^\.\/chunk-|^class-validator$/.test(name));
