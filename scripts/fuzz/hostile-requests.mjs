@@ -128,6 +128,21 @@ const DOCUMENTS = {
       ),
     };
   },
+  'root of a subscription': (random) => {
+    const condition = () => {
+      const name = random.pick(['skip', 'include', 'unknown']);
+      return random.chance(0.4)
+        ? ''
+        : `@${name}${random.pick(['', '(if: $b)', '(if: true)', '(if: "x")', '(if: null)'])}`;
+    };
+    const field = () => `sessionEvents(guestId: "x") ${condition()} { id }`;
+    const spread = () => random.pick([field, () => `... ${condition()} { ${field()} }`, () => `...F ${condition()}`])();
+    const definition = random.pick(['', '($b: Boolean!)', '($b: Boolean = true)', '($b: Boolean = null)']);
+    return {
+      query: `subscription Fuzz${definition} { ${repeat(random.sizeUpTo(4), spread)} } fragment F on Subscription { ${random.pick([field, () => '...F'])()} }`,
+      variables: random.pick(['{}', '{"b":true}', '{"b":null}', '{"b":"x"}']),
+    };
+  },
   'unknown fields': (random) => {
     const name = () => random.pick(['sesion', 'event', 'guestid', 'nodess', 'x'.repeat(random.sizeUpTo(200))]);
     return {

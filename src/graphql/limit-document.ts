@@ -9,6 +9,7 @@ import {
   type ValidationContext,
   type ValidationRule,
 } from 'graphql';
+import { refuseConditionalRoot } from './conditional-root.js';
 import { type RequestLimits, refusalOf } from './request-limits.js';
 
 /** How much a part of a document asks for, its fragments written out. */
@@ -25,13 +26,13 @@ const NOTHING: Extent = { depth: 0, aliases: 0, directives: 0 };
  * (a session has events, an event its session), and every round multiplies the answer.
  *
  * It looks before the other rules do, and takes what it refuses away from them: some of GraphQL's own rules compare every field
- * with every other, and each of them would add errors of its own.
+ * with every other, one throws for the root of a subscription, and each of them would add errors of its own.
  */
 export const limitDocument =
   (limits: RequestLimits): ValidationRule =>
   (context) => {
     const document = context.getDocument();
-    const refusal = refuseDocument(document, context, limits);
+    const refusal = refuseDocument(document, context, limits) ?? refuseConditionalRoot(document, context);
     if (refusal) {
       context.reportError(refusal);
       Object.assign(document, { definitions: [] });

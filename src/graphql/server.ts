@@ -7,6 +7,7 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from '@apollo/server/plugin/disabled';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
+import { apolloLog } from './apollo-log.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, formatError } from './error-format.js';
 import { limitDocument } from './limit-document.js';
@@ -68,6 +69,7 @@ export async function startApollo(
     parseOptions: { maxTokens: limits.tokens },
     validationRules: [limitDocument(limits)],
     validationOptions: VALIDATION_OPTIONS,
+    logger: apolloLog(log),
     formatError: formatError(log),
     plugins: [
       guard(schema, limits, onForbidden),

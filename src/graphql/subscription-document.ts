@@ -42,24 +42,29 @@ export class SubscriptionDocuments {
     { query, operationName, variables }: SubscribePayload,
     caller: KnownCaller,
   ): DocumentNode | readonly GraphQLError[] {
+    const document = this.#valid.get(query) ?? this.#parse(query);
+    if (document instanceof GraphQLError) return [withCode(document, 'GRAPHQL_PARSE_FAILED')];
+    if (!this.#valid.has(query)) {
+      const options = { ...VALIDATION_OPTIONS, hideSuggestions: !maySeeSchema(caller) };
+      const errors = validate(this.#schema, document, this.#rules, options);
+      if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'));
+      this.#keep(query, document);
+    }
+    // First, so that an attempt to see the schema is told of as over HTTP, though nobody gets it here.
+    const forbidden = refuseIntrospection(document, caller, this.#onForbidden);
+    if (forbidden) return [forbidden];
+    const operation = getOperationAST(document, operationName);
+    if (operation?.operation !== 'subscription')
+      return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
+    const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, this.#limits);
+    return refusal ? [refusal] : document;
+  }
+
+  #parse(query: string): DocumentNode | GraphQLError {
     try {
-      const document = this.#valid.get(query) ?? parse(query, { maxTokens: this.#limits.tokens });
-      if (!this.#valid.has(query)) {
-        const options = { ...VALIDATION_OPTIONS, hideSuggestions: !maySeeSchema(caller) };
-        const errors = validate(this.#schema, document, this.#rules, options);
-        if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'));
-        this.#keep(query, document);
-      }
-      // First, so that an attempt to see the schema is told of as over HTTP, though nobody gets it here.
-      const forbidden = refuseIntrospection(document, caller, this.#onForbidden);
-      if (forbidden) return [forbidden];
-      const operation = getOperationAST(document, operationName);
-      if (operation?.operation !== 'subscription')
-        return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
-      const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, this.#limits);
-      return refusal ? [refusal] : document;
+      return parse(query, { maxTokens: this.#limits.tokens });
     } catch (error) {
-      if (error instanceof GraphQLError) return [withCode(error, 'GRAPHQL_PARSE_FAILED')];
+      if (error instanceof GraphQLError) return error;
       throw error;
     }
   }

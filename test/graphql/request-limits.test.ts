@@ -215,6 +215,43 @@ describe('one request', () => {
     });
   });
 
+  it.each([
+    ['its field', 'subscription Asked { sessionEvents(guestId: "canary4711") @skip(if: false) { id } }'],
+    ['its field, without saying when', 'subscription Asked { sessionEvents(guestId: "canary4711") @skip { id } }'],
+    [
+      'by a variable',
+      'subscription Asked($b: Boolean = true) { sessionEvents(guestId: "canary4711") @include(if: $b) { id } }',
+    ],
+    [
+      'a fragment without a name',
+      'subscription Asked { ... @include { sessionEvents(guestId: "canary4711") { id } } }',
+    ],
+    [
+      'a fragment',
+      'subscription Asked { ...A @skip } fragment A on Subscription { sessionEvents(guestId: "canary4711") { id } }',
+    ],
+    [
+      'what is in a fragment',
+      'subscription Asked { ...A } fragment A on Subscription { ... { ...B } } fragment B on Subscription { sessionEvents(guestId: "canary4711") @skip { id } }',
+    ],
+  ])('that subscribes may not leave that out now and then: %s', async (_what, query) => {
+    const refused = [
+      {
+        message: 'A subscription has one field at its root, always: @skip and @include cannot stand there.',
+        locations: [expect.anything()],
+        extensions: { code: 'GRAPHQL_VALIDATION_FAILED' },
+      },
+    ];
+    expect(await overHttp(query)).toEqual(refused);
+    expect(await overSocket(query)).toEqual(refused);
+    expect(server.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
+  });
+
+  it('that subscribes may leave out what is below its root', async () => {
+    const query = 'subscription Asked { sessionEvents(after: "ZXZlbnQ6MA") { id type @skip(if: true) } }';
+    expect(await overSocket(query)).toEqual([]);
+  });
+
   it('is answered by status 400 when it is over a limit', async () => {
     expect(await server.graphql('{ a: __typename '.padEnd(60, '@x ').concat('}'))).toMatchObject({ status: 400 });
   });
