@@ -43,6 +43,12 @@ export const tooManyRequests = (retryAfterSeconds: number, by: 'HTTP' | 'socket'
     },
   });
 
+/** The codes that Apollo gives over HTTP. */
+export const withCode = (error: GraphQLError, code: string): GraphQLError => {
+  const { message, nodes, source, positions, originalError, extensions } = error;
+  return new GraphQLError(message, { nodes, source, positions, originalError, extensions: { ...extensions, code } });
+};
+
 interface Log {
   error(fields: object, message: string): void;
 }
@@ -55,6 +61,9 @@ export const formatError =
   (log: Log) =>
   (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
     const original = unwrapResolverError(error);
+    if (original instanceof GraphQLError && NULL_ARGUMENT.test(original.message)) {
+      return { ...formatted, message: withoutValues(original), extensions: { code: 'BAD_USER_INPUT' } };
+    }
     if (original instanceof GraphQLError && !isFoundByGraphql(original, formatted)) {
       return { ...formatted, message: formatted.path ? formatted.message : withoutValues(original) };
     }
@@ -70,6 +79,12 @@ export const formatError =
       extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
     };
   };
+
+/**
+ * An argument that a variable makes null, which validation cannot see: one with a default may stand where no null may. What
+ * is told of it has a place and a path, as if a resolver had failed.
+ */
+const NULL_ARGUMENT = /^Argument "\w+" (?:of (?:required|non-null) type |has invalid value )/;
 
 /** GraphQL could not use what a resolver gave. What is wrong with a document or its variables has no path, or a code. */
 const isFoundByGraphql = ({ extensions }: GraphQLError, { path }: GraphQLFormattedError): boolean =>

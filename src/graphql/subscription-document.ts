@@ -10,7 +10,7 @@ import {
 } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import type { KnownCaller } from './context.js';
-import { badUserInput } from './error-format.js';
+import { badUserInput, withCode } from './error-format.js';
 import { limitDocument } from './limit-document.js';
 import { maySeeSchema, refuseIntrospection, refuseRequest } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
@@ -75,7 +75,3 @@ export class SubscriptionDocuments {
     if (this.#valid.size > KEPT_DOCUMENTS && oldest !== undefined) this.#valid.delete(oldest);
   }
 }
-
-/** The codes that Apollo gives over HTTP. */
-const withCode = ({ message, nodes, source, positions, extensions }: GraphQLError, code: string): GraphQLError =>
-  new GraphQLError(message, { nodes, source, positions, extensions: { ...extensions, code } });

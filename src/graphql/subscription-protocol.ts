@@ -5,7 +5,7 @@ import type { Follower } from '../lifecycle/session-event-stream.js';
 import type { SocketLimits } from '../transport-settings.js';
 import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
-import { isUnavailable, tooManyRequests } from './error-format.js';
+import { isUnavailable, tooManyRequests, withCode } from './error-format.js';
 import type { FanOut } from './fan-out.js';
 import type { OperationIds } from './operation-ids.js';
 import { ProgressMarks } from './progress-marks.js';
@@ -135,7 +135,7 @@ export function makeProtocol({
     // Not yet results but events; the next hook turns them into what graphql-ws expects.
     subscribe: (args) => createSourceEventStream(args) as Promise<AsyncIterable<ExecutionResult> | ExecutionResult>,
     onOperation: ({ extra }, id, payload, args, source) => {
-      if ('errors' in source) return failing(new RefusedSubscription(source.errors ?? []));
+      if ('errors' in source) return failing(new RefusedSubscription((source.errors ?? []).map(asOverHttp)));
       if (!isFollower(source)) throw new Error('a subscription that does not follow the log');
       const clientId = extra.operations.theirs(id);
       if (clientId === undefined) return source.end(); // the client has ended it before it began
@@ -160,6 +160,10 @@ const tooManySubscriptions = (most: number): GraphQLError =>
   new GraphQLError(`A socket may have ${most} subscriptions. End some, or open another socket.`, {
     extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit: 'MAX_SUBSCRIPTIONS_PER_SOCKET' },
   });
+
+/** What is wrong with the variables has neither a code nor the path of a field. */
+const asOverHttp = (error: GraphQLError): GraphQLError =>
+  error.path || error.extensions.code ? error : withCode(error, 'BAD_USER_INPUT');
 
 /** Every subscription of the schema is a follower of the log. */
 const isFollower = (source: object): source is Follower => 'read' in source && 'listen' in source;

@@ -1,6 +1,6 @@
 import { DatabaseSync } from '@photostructure/sqlite';
-import { describe, expect, it } from 'vitest';
-import { startServer } from '../http/server.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Server, startServer } from '../http/server.js';
 import { inputFor, OPEN, open, startNetwork } from '../support/network.js';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -81,9 +81,13 @@ describe('a bug of ours', () => {
 });
 
 describe("a caller's own fault", () => {
-  it('is told in words, and does not show in the log as an error', async () => {
-    await using server = await startServer();
+  let server: Server;
+  beforeAll(async () => {
+    server = await startServer();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
 
+  it('is told in words, and does not show in the log as an error', async () => {
     for (const query of [
       '{ sessions(first: 0) { nodes { id } } }',
       '{ sessions(first: 101) { nodes { id } } }',
@@ -109,9 +113,51 @@ describe("a caller's own fault", () => {
     expect(server.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
   });
 
-  it('is none where exactly 31 days of metrics are asked for, to the second', async () => {
-    await using server = await startServer();
+  const mutation = (input: string) =>
+    `mutation ($v: String = "x") { createGuestSession(input: ${input}) { requestId } }`;
+  it.each([
+    [
+      'Argument "input" has invalid value.',
+      ['createGuestSession'],
+      mutation('{ guestId: $v, deviceFingerprint: "canary4711" }'),
+    ],
+    [
+      'Argument "first" of non-null type "Int!" must not be null.',
+      ['sessions'],
+      'query ($v: Int = 1) { sessions(first: $v) { nodes { id } } }',
+    ],
+    [
+      'Argument "if" of non-null type "Boolean!" must not be null.',
+      undefined,
+      'query ($v: Boolean = true) { sessions @skip(if: $v) { nodes { id } } }',
+    ],
+    [
+      'Argument "if" of non-null type "Boolean!" must not be null.',
+      ['sessions'],
+      'query ($v: Boolean = true) { sessions { nodes @include(if: $v) { id } } }',
+    ],
+  ])('is also that a variable is null where no null may be: %s', async (message, path, query) => {
+    const { errors } = await server.graphql(query, { v: null });
 
+    expect(errors).toEqual([
+      { message, locations: [expect.anything()], ...(path && { path }), extensions: { code: 'BAD_USER_INPUT' } },
+    ]);
+    expect(server.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
+    expect(server.logLines.join()).not.toContain('canary');
+  });
+
+  it('is that it names no operation of its document, and no other name is repeated', async () => {
+    const ask = async (operationName: string) => {
+      const body = JSON.stringify({ query: 'query A { __typename }', operationName });
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch(`${server.url}/graphql`, { method: 'POST', headers, body })).text();
+    };
+
+    expect(await ask('B')).toContain('Unknown operation named \\"B\\".');
+    expect(await ask('canary4711-x')).toContain('"Unknown operation."');
+  });
+
+  it('is none where exactly 31 days of metrics are asked for, to the second', async () => {
     const { errors } = await server.graphql(
       '{ metrics(from: "2026-01-01T00:00:59Z", to: "2026-02-01T00:00:59Z") { from to totalRequests } }',
     );

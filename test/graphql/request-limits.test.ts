@@ -190,7 +190,12 @@ describe('one request', () => {
       const query = `${way.kind} Asked($t: [SessionEventType!]) { ${field} }`;
       const wrong = (places: number) => ask(query, { t: Array(places).fill('SESSION_ENDD') });
       expect(await wrong(8)).toEqual(
-        Array(8).fill(expect.objectContaining({ message: expect.stringMatching(/^Variable "\$t" got invalid value/) })),
+        Array(8).fill(
+          expect.objectContaining({
+            message: expect.stringMatching(/^Variable "\$t" got invalid value/),
+            extensions: { code: 'BAD_USER_INPUT' },
+          }),
+        ),
       );
       expect(await wrong(9)).toEqual([
         {
@@ -199,6 +204,14 @@ describe('one request', () => {
           ),
           extensions: { code: 'BAD_USER_INPUT' },
         },
+      ]);
+    });
+
+    it('may not make null by a variable what cannot be null', async () => {
+      const field = way.kind === 'query' ? 'events(types: [$t]) { nodes { id } }' : 'sessionEvents(types: [$t]) { id }';
+      const query = `${way.kind} Asked($t: SessionEventType = SESSION_ENDED) { ${field} }`;
+      expect(await ask(query, { t: null })).toMatchObject([
+        { message: 'Argument "types" has invalid value.', extensions: { code: 'BAD_USER_INPUT' } },
       ]);
     });
 
