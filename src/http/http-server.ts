@@ -10,6 +10,7 @@ import { registerCors } from './cors.js';
 import { registerHealth } from './health.js';
 import { registerPlayground } from './playground.js';
 import { SECURITY_HEADERS } from './security-headers.js';
+import { refuseExpectations, refuseUnparsed } from './unparsed-requests.js';
 
 /** How often is looked for requests that take too long. */
 const LOOK_MS = 1_000;
@@ -75,7 +76,9 @@ export async function startHttpServer<Context extends object>(
     // Also of a connection on which nothing comes at all.
     http: { headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs, connectionsCheckingInterval: LOOK_MS },
     frameworkErrors: refuseUrl,
+    clientErrorHandler: refuseUnparsed,
   });
+  refuseExpectations(app.server);
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     connections.add(socket);

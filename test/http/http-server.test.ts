@@ -177,6 +177,7 @@ describe('a client that is slow on purpose', () => {
     for (const connection of connections) {
       await connection.closes();
       expect(connection.received).toMatch(/^HTTP\/1\.1 408 /);
+      expect(connection.received).toMatch(/^x-content-type-options: nosniff\r$/im);
     }
     expect((await fetch(`${slow.url}/health/live`)).status).toBe(200);
   });

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { API_KEYS, bearer, type Server, startServer } from './server.js';
+import { API_KEYS, bearer, RawConnection, type Server, startServer } from './server.js';
 
 const PAGE = 'https://shop.example.com';
 
@@ -149,6 +150,23 @@ describe('the headers of every kind of answer', () => {
     // Named, or nobody: never all, and never with what a browser sends by itself.
     expect(answer.headers['access-control-allow-origin']).toBe(sent.headers?.origin === PAGE ? PAGE : undefined);
     expect(answer.headers).not.toHaveProperty('access-control-allow-credentials');
+  });
+
+  it.each([
+    [417, 'GET / HTTP/1.1\nHost: localhost\nExpect: tea\nConnection: close\n\n'],
+    [431, `GET / HTTP/1.1\nHost: localhost\nX-Long: ${'x'.repeat(20_000)}\n\n`],
+    [400, 'This is no HTTP.\n\n'],
+  ])('are those of %i where no request could be read', async (status, sent) => {
+    const connection = await RawConnection.open(server.url);
+    connection.write(sent);
+    await connection.closes();
+
+    const [head = '', body = ''] = connection.received.split('\r\n\r\n');
+    const [first, ...lines] = head.split('\r\n');
+    const headers = Object.fromEntries(lines.map((line) => line.split(': ')));
+    expect(first).toMatch(`HTTP/1.1 ${status} `);
+    expect(headers).toMatchObject({ ...EVERYWHERE, 'content-security-policy': NO_PAGE, 'cache-control': 'no-store' });
+    if (status !== 417) expect(JSON.parse(body)).toEqual({ error: STATUS_CODES[status] });
   });
 
   it('do not repeat what was asked for as markup', async () => {
