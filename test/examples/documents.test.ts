@@ -35,6 +35,15 @@ describe('README.md', () => {
     expect(firstColumn(userErrors ?? '').sort()).toEqual(Object.keys(ErrorCode).sort());
   });
 
+  it('tries again, in its sample, after each error of which it says to send the same again', () => {
+    const [, errors = ''] = section('Errors, and what to do about them').split('"Later" and "yes"');
+    const [, again = ''] = /const AGAIN = new Set\(\[([^\]]*)\]\)/.exec(read('README.md')) ?? [];
+    const codes = firstColumn(errors.replace(/^(?!.*\bthe same again).*$/gim, ''));
+
+    expect(codes.length).toBeGreaterThan(2);
+    expect(codes.filter((code) => !again.includes(`'${code}'`))).toEqual([]);
+  });
+
   it('names every npm script that exists, and none that does not', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     const named = [...read('README.md').matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
