@@ -4,13 +4,13 @@ const SPACE = String.raw`(?:\s|%20|\+){0,4}`;
 /** Between a name and its value, in JSON (also within JSON), in headers, forms, URLs, XML and attributes. */
 const SEPARATOR = `${QUOTES}(?:${SPACE}(?:[:=]|%3A|%3D)|>)${SPACE}${QUOTES}`;
 /** What follows a name in a sentence about it. */
-const WORD = String.raw`(?:signature|required|missing|invalid|malformed|expired|revoked|unknown|unsupported|mismatch|not|is|was|must)(?=[.,;:)"']{0,2}(?:\s|$))`;
+const WORD = String.raw`(?:signature|required|missing|invalid|malformed|expired|revoked|unknown|unsupported|mismatch|not|is|was|must)(?=[.,;:)]?(?:[\s"'<}]|$))`;
 
 /**
  * What stands behind the name of a credential, such as the token of a session that exists already. All that could match in
  * many ways is bounded: the time is linear in the length of the text.
  */
-const NAMED = new RegExp(`(${NAME}${SEPARATOR}(?:(?:Bearer|Basic)\\s{1,4})?)(?!${WORD})[^\\s"'<>&,;}]+`, 'gi');
+const NAMED = new RegExp(`(${NAME}${SEPARATOR}(?:(?:Bearer|Basic|Token)\\s{1,4})?)(?!${WORD})[^\\s"'<>&,;}]+`, 'gi');
 /** A whole JSON string behind such a name, whatever it holds. */
 const MEMBER = new RegExp(`("(?=[^"]*${NAME})[^"]*"\\s*:\\s*)"(?:[^"\\\\]|\\\\.)*"?`, 'gi');
 /** Where a JSON object or list begins behind such a name, also in JSON within JSON. */

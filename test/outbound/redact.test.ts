@@ -60,6 +60,7 @@ describe('what an upstream says', () => {
     ['{"answer":"{\\"token\\":{\\"a\\":\\"}\\\\\\\\\\",\\"value\\":\\"T0p\\"}}"}'],
     ['{"token":{"a":"}\\\\","b":"\\"}","value":"T0p"}}'],
     ['token: not.T0p'],
+    ['Authorization: Token T0p'],
     ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.T0p is expired'],
     ['?t=x%20eyJhbGciOiJub25lIn0.T0p.'],
     ['{"x":"a.eyJhbGciOiJub25lIn0.T0p.c2ln"}'],
@@ -79,6 +80,7 @@ describe('what an upstream says', () => {
     'Invalid token: signature mismatch',
     'max tokens > 1000',
     'missing header Authorization: required',
+    '{"message":"missing header Authorization: required","code":1}',
     'eyJhbGciOiJIUzI1NiJ9 is no token, nor is cxone.example.com or 1.2.3',
   ])('is kept as it is where it holds none: %s', (text) => expect(redacted(text)).toBe(text));
 
