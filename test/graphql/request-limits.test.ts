@@ -189,14 +189,11 @@ describe('one request', () => {
       const field = way.kind === 'query' ? 'events(types: $t) { nodes { id } }' : 'sessionEvents(types: $t) { id }';
       const query = `${way.kind} Asked($t: [SessionEventType!]) { ${field} }`;
       const wrong = (places: number) => ask(query, { t: Array(places).fill('SESSION_ENDD') });
-      expect(await wrong(8)).toEqual(
-        Array(8).fill(
-          expect.objectContaining({
-            message: expect.stringMatching(/^Variable "\$t" got invalid value/),
-            extensions: { code: 'BAD_USER_INPUT' },
-          }),
-        ),
-      );
+      const told = {
+        message: expect.stringMatching(/^Variable "\$t" got invalid/),
+        extensions: { code: 'BAD_USER_INPUT' },
+      };
+      expect(await wrong(8)).toMatchObject(Array(8).fill(told));
       expect(await wrong(9)).toEqual([
         {
           message: expect.stringMatching(
@@ -210,9 +207,8 @@ describe('one request', () => {
     it('may not make null by a variable what cannot be null', async () => {
       const field = way.kind === 'query' ? 'events(types: [$t]) { nodes { id } }' : 'sessionEvents(types: [$t]) { id }';
       const query = `${way.kind} Asked($t: SessionEventType = SESSION_ENDED) { ${field} }`;
-      expect(await ask(query, { t: null })).toMatchObject([
-        { message: 'Argument "types" has invalid value.', extensions: { code: 'BAD_USER_INPUT' } },
-      ]);
+      const told = { message: 'Argument "types" has invalid value.', extensions: { code: 'BAD_USER_INPUT' } };
+      expect(await ask(query, { t: null })).toMatchObject([told]);
     });
 
     it('may not have fragments that double with every line, nor go in circles', async () => {
@@ -226,43 +222,6 @@ describe('one request', () => {
       const circular = `${inside(way, '...A')} fragment A on ${way.type} { ...B } fragment B on ${way.type} { ...A }`;
       expect(await ask(circular)).toMatchObject([{ message: expect.stringMatching(/within itself/) }]);
     });
-  });
-
-  it.each([
-    ['its field', 'subscription Asked { sessionEvents(guestId: "canary4711") @skip(if: false) { id } }'],
-    ['its field, without saying when', 'subscription Asked { sessionEvents(guestId: "canary4711") @skip { id } }'],
-    [
-      'by a variable',
-      'subscription Asked($b: Boolean = true) { sessionEvents(guestId: "canary4711") @include(if: $b) { id } }',
-    ],
-    [
-      'a fragment without a name',
-      'subscription Asked { ... @include { sessionEvents(guestId: "canary4711") { id } } }',
-    ],
-    [
-      'a fragment',
-      'subscription Asked { ...A @skip } fragment A on Subscription { sessionEvents(guestId: "canary4711") { id } }',
-    ],
-    [
-      'what is in a fragment',
-      'subscription Asked { ...A } fragment A on Subscription { ... { ...B } } fragment B on Subscription { sessionEvents(guestId: "canary4711") @skip { id } }',
-    ],
-  ])('that subscribes may not leave that out now and then: %s', async (_what, query) => {
-    const refused = [
-      {
-        message: 'A subscription has one field at its root, always: @skip and @include cannot stand there.',
-        locations: [expect.anything()],
-        extensions: { code: 'GRAPHQL_VALIDATION_FAILED' },
-      },
-    ];
-    expect(await overHttp(query)).toEqual(refused);
-    expect(await overSocket(query)).toEqual(refused);
-    expect(server.logLines.filter((line) => JSON.parse(line).level >= 50)).toEqual([]);
-  });
-
-  it('that subscribes may leave out what is below its root', async () => {
-    const query = 'subscription Asked { sessionEvents(after: "ZXZlbnQ6MA") { id type @skip(if: true) } }';
-    expect(await overSocket(query)).toEqual([]);
   });
 
   it('is answered by status 400 when it is over a limit', async () => {
