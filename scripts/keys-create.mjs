@@ -35,6 +35,12 @@ const GROUP = 0o070;
 
 const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'];
 
+/** As in src/key-formats.ts. */
+const RESERVED_NAMES = [
+  ...['local', 'anonymous', 'library', 'audit-archive', 'crm-outbox', 'cxone', 'expiry-sweep', 'reconciler', 'retry'],
+  'server',
+];
+
 /** Wrong usage, or a file that cannot take the key. */
 class Refused extends Error {}
 
@@ -60,6 +66,9 @@ function problemsOf({ role, name, origin = [], 'expires-at': expiresAt }) {
   if (!ROLES.includes(role)) problems.push(`--role must be one of ${ROLES.join(', ')}`);
   if (!/^[\x20-\x7e]{1,100}$/.test(name ?? '')) problems.push('--name is needed: 1 to 100 plain characters');
   if (name?.startsWith('jwt:')) problems.push('--name must not begin with jwt:, as the names of tokens do');
+  if (RESERVED_NAMES.includes(name?.trim().toLowerCase())) {
+    problems.push('--name must not be local, anonymous or library, nor the name of a part of the server');
+  }
   for (const text of origin) {
     if (!/^https?:\/\/[\w.:[\]-]+$/.test(text) || !URL.canParse(text) || new URL(text).origin !== text) {
       problems.push(`--origin must be as browsers send it, such as https://shop.example.com, and not ${text}`);

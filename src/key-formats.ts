@@ -6,6 +6,20 @@ export const ROLES = ['GUEST', 'BACKEND', 'CRM', 'OPS'] as const;
 /** What the names of callers begin with who come with a JSON Web Token. */
 export const TOKEN_PREFIX = 'jwt:';
 
+/** Whom the audit trail names who has no key: callers without one, and the parts of the server. */
+export const RESERVED_NAMES: readonly string[] = [
+  'local',
+  'anonymous',
+  'library',
+  'audit-archive',
+  'crm-outbox',
+  'cxone',
+  'expiry-sweep',
+  'reconciler',
+  'retry',
+  'server',
+];
+
 /** As a browser writes it into `Origin`: compared as text, so that nothing has to be guessed. */
 export const origin = z
   .string()
@@ -21,7 +35,11 @@ const apiKey = z.strictObject({
     .string()
     .regex(/^[\x20-\x7e]{1,100}$/, 'must be 1 to 100 plain characters')
     // Whoever has a name has what was created under it.
-    .refine((name) => !name.startsWith(TOKEN_PREFIX), `must not begin with ${TOKEN_PREFIX}, as the names of tokens do`),
+    .refine((name) => !name.startsWith(TOKEN_PREFIX), `must not begin with ${TOKEN_PREFIX}, as the names of tokens do`)
+    .refine(
+      (name) => !RESERVED_NAMES.includes(name.trim().toLowerCase()),
+      'must not be local, anonymous or library, nor the name of a part of the server',
+    ),
   role: z.enum(ROLES),
   sha256: z
     .string()

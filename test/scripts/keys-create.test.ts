@@ -19,7 +19,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { main } from '../../scripts/keys-create.mjs';
 import { identify } from '../../src/access/api-keys.js';
 import { loadSettings } from '../../src/config.js';
-import { ROLES } from '../../src/key-formats.js';
+import { RESERVED_NAMES, ROLES } from '../../src/key-formats.js';
 import { run } from '../support/program.js';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/keys-create.mjs', import.meta.url));
@@ -89,11 +89,15 @@ describe('npm run keys:create', () => {
     ]);
   });
 
-  it.each([
+  it.each<[string[], string]>([
     [['--name', 'x'], '--role must be one of GUEST, BACKEND, CRM, OPS'],
     [['--name', 'x', '--role', 'ADMIN'], '--role must be one of GUEST, BACKEND, CRM, OPS'],
     [['--role', 'OPS'], '--name is needed: 1 to 100 plain characters'],
     [['--role', 'OPS', '--name', 'caf\u00e9'], '--name is needed: 1 to 100 plain characters'],
+    ...RESERVED_NAMES.map((name): [string[], string] => [
+      ['--role', 'OPS', '--name', name],
+      '--name must not be local',
+    ]),
     [['--role', 'OPS', '--name', 'x', '--origin', '*'], '--origin must be as browsers send it'],
     [['--role', 'OPS', '--name', 'x', '--origin', `${SHOP}/`], '--origin must be as browsers send it'],
     [['--role', 'OPS', '--name', 'x', '--expires-at', 'soon'], '--expires-at must be a date to come'],
