@@ -3,7 +3,10 @@ import type { Actor } from '../guest-session/actor.js';
 const WINDOW_MS = 60_000;
 /** How late the count of a window may be written. */
 const LOOK_MS = 1_000;
-/** Of different kinds in a window: one who has many addresses must not fill the trail either. */
+/**
+ * Of different kinds in a window, of each role, and of those without one: whoever has many addresses must not fill the trail
+ * either, and in whose room others are is not theirs to fill.
+ */
 const MOST_KINDS = 100;
 
 /** Somebody was turned away. */
@@ -30,12 +33,14 @@ export interface RefusalSettings {
 
 /** Refusals of one kind: of one actor at one address, for one reason. */
 interface Kind extends Refusal {
+  /** In whose bound it is. */
+  readonly room: string;
   readonly sinceMs: number;
   /** How often it came up that is not written down. */
   unwritten: number;
 }
 
-/** What comes beyond the bound is of this kind, whoever it was. */
+/** What comes beyond all bounds is of this kind, whoever it was. */
 const OTHERS: Refusal = {
   actor: { name: 'anonymous', role: null, sourceAddress: null },
   reason: `others: more than ${MOST_KINDS} callers were turned away at once`,
@@ -50,6 +55,8 @@ export class Refusals implements AsyncDisposable {
   readonly #settings: RefusalSettings;
   /** The oldest first. */
   readonly #kinds = new Map<string, Kind>();
+  /** How many kinds each room has. */
+  readonly #taken = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #writing = new Set<Promise<void>>();
   #isFailing = false;
@@ -67,13 +74,18 @@ export class Refusals implements AsyncDisposable {
   }
 
   #kindOf(refusal: Refusal): { readonly kind: Kind; readonly isNew: boolean } {
-    const known = this.#kinds.get(keyOf(refusal));
-    if (known) return { kind: known, isNew: false };
-    if (this.#kinds.size >= MOST_KINDS && refusal !== OTHERS) return this.#kindOf(OTHERS);
-    const { actor, reason } = refusal;
-    const kind = { actor, reason, sinceMs: this.#now(), unwritten: 0 };
-    this.#kinds.set(keyOf(kind), kind);
-    return { kind, isNew: true };
+    for (const { room, most, as } of placesOf(refusal)) {
+      const key = keyOf(as);
+      const known = this.#kinds.get(key);
+      if (known) return { kind: known, isNew: false };
+      const taken = this.#taken.get(room) ?? 0;
+      if (taken >= most) continue;
+      const kind = { actor: as.actor, reason: as.reason, room, sinceMs: this.#now(), unwritten: 0 };
+      this.#kinds.set(key, kind);
+      this.#taken.set(room, taken + 1);
+      return { kind, isNew: true };
+    }
+    throw new Error('the last place has room for everybody');
   }
 
   /** Writes down what has come up in the windows that are over. */
@@ -83,6 +95,7 @@ export class Refusals implements AsyncDisposable {
     for (const [key, kind] of this.#kinds) {
       if (now - kind.sinceMs < WINDOW_MS) continue;
       this.#kinds.delete(key);
+      this.#taken.set(kind.room, (this.#taken.get(kind.room) ?? 0) - 1);
       if (kind.unwritten > 0) over.push(kind);
     }
     this.#write(over);
@@ -124,6 +137,28 @@ export class Refusals implements AsyncDisposable {
     this.#write([...this.#kinds.values()].filter(({ unwritten }) => unwritten > 0));
     await Promise.all(this.#writing);
   }
+}
+
+interface Place {
+  readonly room: string;
+  /** How many kinds may be there. */
+  readonly most: number;
+  /** What is told there. */
+  readonly as: Refusal;
+}
+
+/** Where a refusal is counted: in the first place that has room. Whose name is known is named also when its address is not told. */
+function* placesOf(refusal: Refusal): Generator<Place> {
+  const { actor, reason } = refusal;
+  yield { room: `${actor.role}`, most: MOST_KINDS, as: refusal };
+  if (actor.role) {
+    yield {
+      room: `${actor.role} without address`,
+      most: MOST_KINDS,
+      as: { actor: { ...actor, sourceAddress: null }, reason },
+    };
+  }
+  yield { room: 'others', most: 1, as: OTHERS };
 }
 
 const keyOf = ({ actor: { name, role, sourceAddress }, reason }: Refusal): string =>

@@ -69,7 +69,7 @@ export class Audit {
   @Field(() => String, {
     nullable: true,
     description:
-      'Where the request came from: its network, and a keyed hash of the whole address, such as ' +
+      'Where the request came from: its network, and a keyed hash of the address (of the /64 of an IPv6 one), such as ' +
       '`203.0.113.0/24#a1b2c3d4e5f6`. Null where nobody asked, or the address is not known.',
   })
   sourceAddress!: string | null;

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type CountedRefusal, type Refusal, Refusals } from '../../src/access/refusals.js';
+import type { ActorRole } from '../../src/guest-session/actor.js';
 import { eventually } from '../support/eventually.js';
 
 const MINUTE_MS = 60_000;
@@ -96,6 +97,68 @@ describe('whoever is turned away', () => {
     books.nowMs = MINUTE_MS;
     await eventually(() => books.written.length > 101);
     expect(books.written.slice(101)).toEqual([{ ...others, attempts: 9_949 }]);
+  });
+
+  describe('while there are more than a hundred', () => {
+    const named = (
+      name: string,
+      role: ActorRole,
+      reason = 'the role may not',
+      sourceAddress: string | null = 'here',
+    ) => ({
+      actor: { name, role, sourceAddress },
+      reason,
+    });
+    const sourceAddress = null;
+
+    it('is written with its name and reason where it has a name, however many nameless ones there are', async () => {
+      const { refusals, books } = start();
+      for (let caller = 0; caller < 150; caller++) refusals.record(refusal(`10.0.0.0/24#${caller}`));
+      refusals.record(named('crm', 'CRM'));
+
+      expect(books.written.at(-1)).toEqual({ ...named('crm', 'CRM'), attempts: 1 });
+    });
+
+    it('and all of its role are too many, is written without its address', async () => {
+      const { refusals, books } = start();
+      for (let i = 0; i < 100; i++) refusals.record(named('crm', 'CRM', 'the role may not', `10.0.0.0/24#${i}`));
+      for (const from of ['there', 'elsewhere']) refusals.record(named('crm', 'CRM', 'the role may not', from));
+      refusals.record(named('portal', 'CRM'));
+      expect(books.written.slice(100)).toEqual([
+        { ...named('crm', 'CRM', 'the role may not', sourceAddress), attempts: 1 },
+        { ...named('portal', 'CRM', 'the role may not', sourceAddress), attempts: 1 },
+      ]);
+
+      books.nowMs = MINUTE_MS;
+      await eventually(() => books.total() === 103);
+      expect(books.written.slice(102)).toEqual([
+        { ...named('crm', 'CRM', 'the role may not', sourceAddress), attempts: 1 },
+      ]);
+    });
+
+    it('is written though a role that anybody may have has filled all of its own room', () => {
+      const { refusals, books } = start();
+      for (let guest = 0; guest < 1_000; guest++) refusals.record(named(`jwt:${guest}`, 'GUEST'));
+      expect(books.written).toHaveLength(201);
+      expect(books.written.at(-1)).toMatchObject({
+        actor: { name: 'anonymous' },
+        reason: expect.stringMatching(/^others: /),
+      });
+
+      refusals.record(named('crm', 'CRM'));
+      expect(books.written.at(-1)).toEqual({ ...named('crm', 'CRM'), attempts: 1 });
+    });
+
+    it('has room again when their minute is over', async () => {
+      const { refusals, books } = start();
+      for (let caller = 0; caller < 100; caller++) refusals.record(refusal(`10.0.0.0/24#${caller}`));
+      books.nowMs = MINUTE_MS;
+      const another = refusal('10.0.0.0/24#another');
+      await eventually(() => {
+        refusals.record(another);
+        return books.written.some(({ actor }) => actor.sourceAddress === another.actor.sourceAddress);
+      });
+    });
   });
 
   it('is written at the shutdown as far as it was only counted', async () => {

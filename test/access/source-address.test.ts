@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clientOf, providerOf, SourceAddresses } from '../../src/access/source-address.js';
+import { clientOf, providerOf, SourceAddresses, siteOf } from '../../src/access/source-address.js';
 
 const addresses = new SourceAddresses(Buffer.alloc(32, 1));
 const of = (address: string | undefined) => addresses.pseudonymOf(address);
@@ -28,8 +28,12 @@ describe('the address of a request', () => {
 
   it('has a tag that another address of its network, or another key, does not give', () => {
     expect(tagOf('203.0.113.77')).not.toBe(tagOf('203.0.113.78'));
-    expect(tagOf('2001:db8:1::1')).not.toBe(tagOf('2001:db8:1::2'));
+    expect(tagOf('2001:db8:1:1::1')).not.toBe(tagOf('2001:db8:1:2::1'));
     expect(new SourceAddresses(Buffer.alloc(32, 2)).pseudonymOf('203.0.113.77')).not.toBe(of('203.0.113.77'));
+  });
+
+  it('has the tag of its /64 where it is IPv6: whoever has one address of that has them all', () => {
+    expect(of('2001:db8:1:2::1')).toBe(of('2001:db8:1:2:ffff::2'));
   });
 
   it.each([undefined, '', 'somewhere', '/tmp/server.sock'])('%j is not known', (address) => {
@@ -67,6 +71,14 @@ describe('the client that limits count', () => {
 
   it.each([undefined, 'somewhere'])('is not known for %j', (address) => {
     expect(clientOf(address)).toBeNull();
+  });
+
+  it.each([
+    ['2001:db8:1:2::/64', '2001:db8:1::/48'],
+    ['203.0.113.77', null],
+    ['not known', null],
+  ])('%s is of the site %s', (one, site) => {
+    expect(siteOf(one)).toBe(site);
   });
 
   it.each([
