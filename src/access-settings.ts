@@ -39,13 +39,15 @@ export interface TokenConfig {
 
 /** How often in a minute. */
 export interface RateLimits {
-  /** Requests with one key. */
+  /** Requests with one key, or one token's subject. */
   readonly perKey: number;
+  /** Requests with one GUEST key, which all guests of a page share. */
+  readonly perGuestKey: number;
   /** Requests from one address with a GUEST key, or with none that is good. */
   readonly perAddress: number;
   /** Sessions that are asked for from one address with a GUEST key. */
   readonly createPerAddress: number;
-  /** Sessions that are asked for by one device. */
+  /** Sessions that are asked for by one device, with GUEST keys together, with each other key apart. */
   readonly createPerFingerprint: number;
 }
 
@@ -86,6 +88,7 @@ export const accessSettings = {
   AUTH_ORIGINS: tokenOrigins.default([]),
   RATE_LIMITS: z.enum(['on', 'off']).optional(),
   RATE_PER_KEY: rate.default(6000),
+  RATE_PER_GUEST_KEY: rate.default(60_000),
   RATE_PER_ADDRESS: rate.default(600),
   CREATE_RATE_PER_ADDRESS: rate.default(30),
   CREATE_RATE_PER_FINGERPRINT: rate.default(10),
@@ -111,6 +114,7 @@ export function accessConfig(env: Environment): AccessConfig {
 
 const rateLimits = (env: Environment): RateLimits => ({
   perKey: env.RATE_PER_KEY,
+  perGuestKey: env.RATE_PER_GUEST_KEY,
   perAddress: env.RATE_PER_ADDRESS,
   createPerAddress: env.CREATE_RATE_PER_ADDRESS,
   createPerFingerprint: env.CREATE_RATE_PER_FINGERPRINT,

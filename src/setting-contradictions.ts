@@ -46,7 +46,13 @@ export function contradictions(given: Readonly<Record<string, string | undefined
       'RETENTION_DAYS: is shorter than IDEMPOTENCY_TTL_HOURS: keys would outlive the sessions they stand for',
     );
   }
-  for (const name of ['RATE_PER_KEY', 'RATE_PER_ADDRESS', 'CREATE_RATE_PER_ADDRESS', 'CREATE_RATE_PER_FINGERPRINT']) {
+  for (const name of [
+    'RATE_PER_KEY',
+    'RATE_PER_GUEST_KEY',
+    'RATE_PER_ADDRESS',
+    'CREATE_RATE_PER_ADDRESS',
+    'CREATE_RATE_PER_FINGERPRINT',
+  ]) {
     if (given[name] !== undefined && given.RATE_LIMITS === 'off') {
       problems.push(`${name}: is set but RATE_LIMITS is off: nothing would be limited`);
     }

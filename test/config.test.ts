@@ -140,6 +140,7 @@ describe('the settings', () => {
       MAX_QUERY_FRAGMENTS: '27',
       RATE_LIMITS: 'on',
       RATE_PER_KEY: '28',
+      RATE_PER_GUEST_KEY: '32',
       RATE_PER_ADDRESS: '29',
       CREATE_RATE_PER_ADDRESS: '30',
       CREATE_RATE_PER_FINGERPRINT: '31',
@@ -255,7 +256,7 @@ describe('the settings', () => {
           roleClaim: 'https://example.com/role',
           origins: ['https://shop.example.com', 'http://127.0.0.1:8080'],
         },
-        rates: { perKey: 28, perAddress: 29, createPerAddress: 30, createPerFingerprint: 31 },
+        rates: { perKey: 28, perGuestKey: 32, perAddress: 29, createPerAddress: 30, createPerFingerprint: 31 },
         proxies: { trust: 2, countryHeader: 'cf-ipcountry', proxyHeader: 'x-visitor-is-proxy' },
       },
       playground: false,
@@ -283,7 +284,13 @@ describe('the settings', () => {
   it('limit how often is asked where there are keys, or where that is asked for', () => {
     const API_KEYS = keys({ name: 'ops', role: 'OPS', sha256 });
     const ratesOf = (env: Record<string, string>) => loadSettings(env).config.access.rates;
-    const usual = { perKey: 6000, perAddress: 600, createPerAddress: 30, createPerFingerprint: 10 };
+    const usual = {
+      perKey: 6000,
+      perGuestKey: 60_000,
+      perAddress: 600,
+      createPerAddress: 30,
+      createPerFingerprint: 10,
+    };
 
     expect(ratesOf({ API_KEYS })).toEqual(usual);
     expect(ratesOf({ API_KEYS_FILE: fileWith(API_KEYS) })).toEqual(usual);
@@ -292,9 +299,17 @@ describe('the settings', () => {
   });
 
   it('refuse a rate where none is limited', () => {
-    expect(problemsOf({ RATE_LIMITS: 'off', RATE_PER_KEY: '10', CREATE_RATE_PER_FINGERPRINT: '0' })).toEqual([
+    expect(
+      problemsOf({
+        RATE_LIMITS: 'off',
+        RATE_PER_KEY: '10',
+        RATE_PER_GUEST_KEY: '10',
+        CREATE_RATE_PER_FINGERPRINT: '0',
+      }),
+    ).toEqual([
       'CREATE_RATE_PER_FINGERPRINT: must be at least 1',
       'RATE_PER_KEY: is set but RATE_LIMITS is off: nothing would be limited',
+      'RATE_PER_GUEST_KEY: is set but RATE_LIMITS is off: nothing would be limited',
       'CREATE_RATE_PER_FINGERPRINT: is set but RATE_LIMITS is off: nothing would be limited',
     ]);
     expect(problemsOf({ RATE_LIMITS: 'sometimes' })).toEqual([expect.stringMatching(/^RATE_LIMITS: /)]);

@@ -41,13 +41,23 @@ export class BoundedRate implements Disposable {
     return Math.max(1, Math.ceil(Math.min(msBeforeNext / 1000, windowSeconds)));
   }
 
-  #countedAs(one: string): string {
-    const { windowSeconds, mostApart, together } = this.#options;
-    const now = performance.now();
+  /** Whether one is counted by itself at the moment. */
+  isCounted(one: string): boolean {
+    this.#forgetEnded(performance.now());
+    return this.#endsMs.has(one);
+  }
+
+  #forgetEnded(now: number): void {
     for (const [name, endMs] of this.#endsMs) {
       if (endMs > now) break;
       this.#endsMs.delete(name);
     }
+  }
+
+  #countedAs(one: string): string {
+    const { windowSeconds, mostApart, together } = this.#options;
+    const now = performance.now();
+    this.#forgetEnded(now);
     const isKnown = (name: string, most: number): boolean => {
       if (this.#endsMs.has(name)) return true;
       if (this.#endsMs.size >= most) return false;

@@ -44,7 +44,10 @@ export function siteOf(client: string): string | null {
   return client.endsWith('/64') ? networkOf(peerOf(client), 48) : null;
 }
 
-/** The network of the provider whom a client, as {@link clientOf} tells it, belongs to: the /16 of an IPv4 address, else the /32. */
+/**
+ * The network of the provider whom a client belongs to, as {@link clientOf} tells it, or its site: the /16 of an IPv4 address,
+ * else the /32.
+ */
 export function providerOf(client: string): string {
   if (!ipaddr.isValid(addressOf(client))) return client;
   const peer = peerOf(client);
@@ -53,7 +56,7 @@ export function providerOf(client: string): string {
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
-const addressOf = (client: string): string => client.replace(/\/64$/, '');
+const addressOf = (client: string): string => client.replace(/\/\d+$/, '');
 const peerOf = (client: string): Address => ipaddr.parse(addressOf(client));
 
 /** Without the zone of a link-local address: it names an interface of ours. */

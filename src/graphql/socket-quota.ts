@@ -1,4 +1,6 @@
 import type { Duplex } from 'node:stream';
+import { SITE_FACTOR } from '../access/address-rate.js';
+import { siteOf } from '../access/source-address.js';
 
 /** The setting that is in the way of another socket. */
 export type FullBy = 'MAX_SOCKETS' | 'MAX_SOCKETS_PER_ADDRESS';
@@ -9,7 +11,7 @@ export interface QuotaLimits {
 }
 
 /**
- * Places for sockets: so many in all, and so many for one client. A place is taken by the TCP connection, before the handshake
+ * Places for sockets: so many in all, so many for one client, and four times as many for all of one /48 of IPv6. A place is taken by the TCP connection, before the handshake
  * of its upgrade, and given back when that connection is gone, however it ends.
  */
 export class SocketQuota {
@@ -28,20 +30,39 @@ export class SocketQuota {
    * @returns what is in the way; null: the place is taken
    */
   take(client: string | null, connection: Pick<Duplex, 'once'>): FullBy | null {
-    const own = this.#takenBy.get(client) ?? 0;
+    const holders = this.#holdersOf(client);
     // The one that the client can do something about comes first.
-    if (own >= this.#limits.socketsPerAddress) return 'MAX_SOCKETS_PER_ADDRESS';
+    if (holders.some(({ name, most }) => this.#takenOf(name) >= most)) return 'MAX_SOCKETS_PER_ADDRESS';
     if (this.#taken >= this.#limits.sockets) return 'MAX_SOCKETS';
     this.#taken += 1;
-    this.#takenBy.set(client, own + 1);
-    connection.once('close', () => this.#giveBack(client));
+    for (const { name } of holders) this.#takenBy.set(name, this.#takenOf(name) + 1);
+    connection.once('close', () => this.#giveBack(holders));
     return null;
   }
 
-  #giveBack(client: string | null): void {
-    this.#taken -= 1;
-    const left = (this.#takenBy.get(client) ?? 0) - 1;
-    if (left > 0) this.#takenBy.set(client, left);
-    else this.#takenBy.delete(client);
+  #holdersOf(client: string | null): Holder[] {
+    const { socketsPerAddress } = this.#limits;
+    const site = client === null ? null : siteOf(client);
+    const holder = { name: client, most: socketsPerAddress };
+    return site === null ? [holder] : [holder, { name: site, most: SITE_FACTOR * socketsPerAddress }];
   }
+
+  #takenOf(name: string | null): number {
+    return this.#takenBy.get(name) ?? 0;
+  }
+
+  #giveBack(holders: readonly Holder[]): void {
+    this.#taken -= 1;
+    for (const { name } of holders) {
+      const left = this.#takenOf(name) - 1;
+      if (left > 0) this.#takenBy.set(name, left);
+      else this.#takenBy.delete(name);
+    }
+  }
+}
+
+/** Who has places: a client, or all of its site. */
+interface Holder {
+  readonly name: string | null;
+  readonly most: number;
 }

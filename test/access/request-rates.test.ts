@@ -3,7 +3,13 @@ import type { Admitted } from '../../src/access/gate.js';
 import { RequestRates } from '../../src/access/request-rates.js';
 import type { RateLimits, Role } from '../../src/access-settings.js';
 
-const MANY: RateLimits = { perKey: 100, perAddress: 100, createPerAddress: 100, createPerFingerprint: 100 };
+const MANY: RateLimits = {
+  perKey: 100,
+  perGuestKey: 100,
+  perAddress: 100,
+  createPerAddress: 100,
+  createPerFingerprint: 100,
+};
 const HERE = '203.0.113.7';
 const THERE = '203.0.113.8';
 const caller = (role: Role, name = `the ${role} key`): Admitted => ({ name, role, sourceAddress: null });
@@ -11,10 +17,10 @@ const caller = (role: Role, name = `the ${role} key`): Admitted => ({ name, role
 const WAIT = expect.toSatisfy((seconds) => Number.isInteger(seconds) && seconds >= 1 && seconds <= 60);
 const GUEST = caller('GUEST');
 
-function start(limits: Partial<RateLimits> | null, options: { mostApart?: number } = {}) {
+function start(limits: Partial<RateLimits> | null) {
   const told: [string, string][] = [];
   const onSlowDown = ({ name }: Admitted, setting: string) => void told.push([name, setting]);
-  const rates = new RequestRates({ limits: limits && { ...MANY, ...limits }, onSlowDown, ...options });
+  const rates = new RequestRates({ limits: limits && { ...MANY, ...limits }, onSlowDown });
   onTestFinished(() => rates[Symbol.dispose]());
   return { rates, told };
 }
@@ -38,7 +44,7 @@ describe('requests', () => {
   });
 
   it('with a GUEST key are counted by address, and a flood from one does not use up the key for the others', async () => {
-    const { rates, told } = start({ perKey: 3, perAddress: 2 });
+    const { rates, told } = start({ perGuestKey: 3, perAddress: 2 });
 
     expect(await times(5, () => rates.countRequest(GUEST, HERE))).toEqual([null, null, WAIT, WAIT, WAIT]);
     expect(await times(2, () => rates.countRequest(GUEST, THERE))).toEqual([null, WAIT]);
@@ -46,8 +52,22 @@ describe('requests', () => {
       'RATE_PER_ADDRESS',
       'RATE_PER_ADDRESS',
       'RATE_PER_ADDRESS',
-      'RATE_PER_KEY',
+      'RATE_PER_GUEST_KEY',
     ]);
+  });
+
+  it('with a token of a guest are counted as those of one key: nobody else has it', async () => {
+    const { rates, told } = start({ perKey: 2, perGuestKey: 1 });
+
+    expect(await times(3, () => rates.countRequest(caller('GUEST', 'jwt:alice'), HERE))).toEqual([null, null, WAIT]);
+    expect(told).toEqual([['jwt:alice', 'RATE_PER_KEY']]);
+  });
+
+  it('of one customer with a /48 of IPv6 are not enough to use up the key of all guests', async () => {
+    const { rates } = start({ perGuestKey: 9, perAddress: 2 });
+    for (let i = 0; i < 100; i += 1) await rates.countRequest(GUEST, `2001:db8:1:${i.toString(16)}::/64`);
+
+    expect(await times(2, () => rates.countRequest(GUEST, HERE))).toEqual([null, WAIT]);
   });
 
   it.each(['BACKEND', 'CRM', 'OPS'] as const)('with a key of %s are not counted by address', async (role) => {
@@ -66,16 +86,6 @@ describe('requests', () => {
     expect(await times(3, () => rates.countRefused(null))).toEqual([null, null, WAIT]);
     expect(told).toEqual([['the GUEST key', 'RATE_PER_ADDRESS']]);
   });
-
-  it('from more networks than are counted apart are counted by provider, so that others still get in', async () => {
-    const { rates } = start({ perAddress: 2 }, { mostApart: 10 });
-    for (let i = 0; i < 30; i += 1) await rates.countRefused(`2001:db8:0:${i}::/64`);
-
-    expect(await rates.countRefused('2001:db8:ffff:1::/64')).toEqual(WAIT);
-    expect(await times(3, () => rates.countRefused('2001:db9:0:1::/64'))).toEqual([null, null, WAIT]);
-    expect(await times(3, () => rates.countRefused(HERE))).toEqual([null, null, WAIT]);
-    expect(await rates.countRefused('2001:db8:0:0::/64')).toBeNull(); // it was there before
-  });
 });
 
 describe('sessions that are asked for', () => {
@@ -90,17 +100,24 @@ describe('sessions that are asked for', () => {
     expect(told).toEqual([['the GUEST key', 'CREATE_RATE_PER_ADDRESS']]);
   });
 
-  it('are counted by device, whoever asks, but not where the address is refused', async () => {
-    const { rates, told } = start({ createPerAddress: 1, createPerFingerprint: 3 });
+  it('are counted by device, for all guests together, but not where the address is refused', async () => {
+    const { rates, told } = start({ createPerAddress: 1, createPerFingerprint: 2 });
 
     expect(await times(3, () => rates.countCreation(GUEST, HERE, 'device'))).toEqual([null, WAIT, WAIT]);
-    expect(await times(3, () => rates.countCreation(caller('BACKEND'), null, 'device'))).toEqual([null, null, WAIT]);
-    expect(await rates.countCreation(GUEST, THERE, 'device')).toEqual(WAIT);
-    expect(await rates.countCreation(caller('BACKEND'), HERE, 'device ')).toBeNull();
-    expect(told.slice(2)).toEqual([
-      ['the BACKEND key', 'CREATE_RATE_PER_FINGERPRINT'],
-      ['the GUEST key', 'CREATE_RATE_PER_FINGERPRINT'],
-    ]);
+    expect(await rates.countCreation(caller('GUEST', 'jwt:alice'), THERE, 'device')).toBeNull();
+    expect(await rates.countCreation(GUEST, '203.0.113.9', 'device')).toEqual(WAIT);
+    expect(await rates.countCreation(GUEST, '203.0.113.10', 'device ')).toBeNull();
+    expect(told.slice(2)).toEqual([['the GUEST key', 'CREATE_RATE_PER_FINGERPRINT']]);
+  });
+
+  it('are counted by device for each other caller apart: a guest that knows one cannot use it up for a back end', async () => {
+    const { rates, told } = start({ createPerFingerprint: 2 });
+    await times(5, () => rates.countCreation(GUEST, HERE, 'device'));
+
+    const ofDevice = (who: Admitted) => () => rates.countCreation(who, null, 'device');
+    expect(await times(3, ofDevice(caller('BACKEND')))).toEqual([null, null, WAIT]);
+    expect(await times(2, ofDevice(caller('BACKEND', 'another')))).toEqual([null, null]);
+    expect(told.at(-1)).toEqual(['the BACKEND key', 'CREATE_RATE_PER_FINGERPRINT']);
   });
 
   it.each(['', 'x'.repeat(513)])('are left to the pipeline where the fingerprint is none (%#)', async (fingerprint) => {
