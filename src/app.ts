@@ -30,7 +30,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
   const teardown = new Teardown();
   try {
     const engine = teardown.use(await createEngine(settings, overrides));
-    const { services, log, gate, rates } = engine;
+    const { services, log, gate, rates, creationRates } = engine;
     const authenticate = authenticateAt(gate, rates);
     const answersTo = (headers: IncomingHttpHeaders) => gate.asksForKeys || isFromThisMachine(headers);
     const onForbidden: ForbiddenListener = (caller, field) => gate.forbid(caller, field);
@@ -47,7 +47,7 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
           return createContext(caller, services, {
             idempotencyKeyHeader: idempotencyKey,
             connection: arrival.connection,
-            countCreation: (fingerprint) => rates.countCreation(caller, arrival.client, fingerprint),
+            limitCreation: (asked, open) => creationRates.limit({ ...asked, caller, client: arrival.client }, open),
           });
         },
         countRefused: (message) => rates.countRefused(gate.arrivalOf(message).client),

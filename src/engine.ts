@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { Gate } from './access/gate.js';
+import { CreationRates } from './access/creation-rates.js';
+import { type Admitted, Gate } from './access/gate.js';
 import { RequestRates } from './access/request-rates.js';
 import type { Settings } from './config.js';
 import { withCrashPoint, withWebhookCrashPoint } from './crash-points.js';
@@ -69,6 +70,8 @@ export interface Engine extends AsyncDisposable {
   readonly gate: Gate;
   /** How often. */
   readonly rates: RequestRates;
+  /** How often somebody may ask for a session. */
+  readonly creationRates: CreationRates;
   /** The embedded CXone and CRM; null where a real one is set up. */
   readonly sandbox: { readonly cxone: CxoneSandbox | null; readonly crm: CrmSandbox | null };
   readonly databasePath: string;
@@ -112,11 +115,14 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
     });
     teardown.use(gate);
-    const rates = new RequestRates({
+    const ratesOptions = {
       limits: config.access.rates,
-      onSlowDown: (caller, setting) => gate.slowDown(caller, setting),
-    });
+      onSlowDown: (caller: Admitted, setting: string) => gate.slowDown(caller, setting),
+    };
+    const rates = new RequestRates(ratesOptions);
     teardown.defer(() => rates[Symbol.dispose]());
+    const creationRates = new CreationRates(ratesOptions);
+    teardown.defer(() => creationRates[Symbol.dispose]());
     const events = new EventReader(database);
     const stream = new SessionEventStream(events, ledger.eventSequence);
     ledger.onCommit((committed) => stream.publish(committed.events, committed.erased));
@@ -220,6 +226,7 @@ export async function createEngine({ config, secrets }: Settings, overrides: Ove
       log,
       gate,
       rates,
+      creationRates,
       sandbox: { cxone: cxoneSandbox, crm: crmSandbox },
       databasePath: database.path,
       auditKeySet: signer?.keySet ?? null,

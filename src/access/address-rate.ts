@@ -1,4 +1,4 @@
-import { BoundedRate, type BoundedRateOptions } from './bounded-rate.js';
+import { BoundedRate, type BoundedRateOptions, type Taken } from './bounded-rate.js';
 import { providerOf, siteOf } from './source-address.js';
 
 /** How many times what one /64 may do, or have, all of a /48 may together. */
@@ -26,17 +26,38 @@ export class AddressRate implements Disposable {
    * @returns in how many seconds to come again, whole and at least 1; null where it is not too many
    */
   async count(client: string | null): Promise<number | null> {
+    return (await this.take(client)).waitSeconds;
+  }
+
+  /** The same, of what may turn out not to count. */
+  async take(client: string | null): Promise<Taken> {
     const one = client ?? NOT_KNOWN;
     const site = siteOf(one);
-    if (site === null) return this.#clients.count(one);
-    // Who is over is not to use up what its neighbours have.
-    if (this.#clients.isCounted(one)) return (await this.#clients.count(one)) ?? this.#sites.count(site);
-    // And a newcomer is not to take a place of those that are counted apart, where its site is over.
-    return (await this.#sites.count(site)) ?? this.#clients.count(one);
+    if (site === null) return this.#clients.take(one);
+    // Who is over is not to use up what its neighbours have; and a newcomer is not to take a place of those that are counted
+    // apart where its site is over.
+    return this.#clients.isCounted(one)
+      ? takeBoth(await this.#clients.take(one), () => this.#sites.take(site))
+      : takeBoth(await this.#sites.take(site), () => this.#clients.take(one));
   }
 
   [Symbol.dispose](): void {
     this.#clients[Symbol.dispose]();
     this.#sites[Symbol.dispose]();
   }
+}
+
+/** What the second refuses, the first does not count either. */
+async function takeBoth(first: Taken, takeSecond: () => Promise<Taken>): Promise<Taken> {
+  if (first.waitSeconds !== null) return first;
+  const second = await takeSecond();
+  if (second.waitSeconds !== null) {
+    await first.giveBack();
+    return second;
+  }
+  const giveBack = async () => {
+    await first.giveBack();
+    await second.giveBack();
+  };
+  return { waitSeconds: null, giveBack };
 }

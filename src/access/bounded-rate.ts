@@ -11,6 +11,17 @@ export interface BoundedRateOptions {
   together?(one: string): string;
 }
 
+/** What counting one has come to. */
+export interface Taken {
+  /** In how many seconds to come again, whole and at least 1; null where it is not too many. */
+  readonly waitSeconds: number | null;
+  /** Takes the one back, as if it had not been counted. Where it was too many it was not. */
+  giveBack(): Promise<void>;
+}
+
+/** What is not counted at all. */
+export const NOTHING_TAKEN: Taken = { waitSeconds: null, giveBack: async () => undefined };
+
 /** Who comes when also those that are counted together are too many. */
 const THE_REST = 'the rest';
 
@@ -34,11 +45,24 @@ export class BoundedRate implements Disposable {
    * @returns in how many seconds to come again, whole and at least 1; null where it is not too many
    */
   async count(one: string): Promise<number | null> {
+    return (await this.take(one)).waitSeconds;
+  }
+
+  /** The same, of what may turn out not to count. */
+  async take(one: string): Promise<Taken> {
     const { limit, windowSeconds } = this.#options;
-    const { consumedPoints, msBeforeNext } = await this.#limiter.consume(this.#countedAs(one)).catch(refused);
-    if (consumedPoints <= limit) return null;
+    const name = this.#countedAs(one);
+    const { consumedPoints, msBeforeNext } = await this.#limiter.consume(name).catch(refused);
     // By the wall clock, which may have been set back.
-    return Math.max(1, Math.ceil(Math.min(msBeforeNext / 1000, windowSeconds)));
+    const leftMs = Math.min(msBeforeNext, windowSeconds * 1000);
+    if (consumedPoints <= limit) {
+      const endMs = performance.now() + leftMs;
+      const giveBack = async () => void (performance.now() < endMs && (await this.#limiter.reward(name)));
+      return { waitSeconds: null, giveBack };
+    }
+    // The library has counted it. What others give back is not to go into that.
+    await this.#limiter.reward(name);
+    return { ...NOTHING_TAKEN, waitSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
   }
 
   /** Whether one is counted by itself at the moment. */

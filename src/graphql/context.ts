@@ -1,5 +1,6 @@
 import DataLoader from 'dataloader';
 import type { Identity } from '../access/api-keys.js';
+import type { CreationRequest } from '../access/creation-rates.js';
 import type { WebhookReplays } from '../crm/replay-webhooks.js';
 import { type GuestConnection, UNKNOWN_CONNECTION } from '../guest-session/believed-connection.js';
 import type { EndConclusion } from '../guest-session/end-guest-session.js';
@@ -48,12 +49,15 @@ interface Loaders {
   readonly tries: DataLoader<string, DeliveryTryRecord[]>;
 }
 
+/** As much of a session that is asked for as rates count. */
+type AskedSession = Pick<CreationRequest, 'fingerprint' | 'idempotencyKey'>;
+
 /** What only a request over HTTP has. */
 interface HttpRequest {
   /** The HTTP header `Idempotency-Key`; null where there is none. */
   readonly idempotencyKeyHeader: string | null;
-  /** Counts a session that is asked for. @returns in how many seconds to ask again, where that is too often */
-  countCreation(fingerprint: string): Promise<number | null>;
+  /** Opens a session, unless too many are asked for. @returns what has become of it; or in how many seconds to ask again */
+  limitCreation(asked: AskedSession, open: () => Promise<Conclusion>): Promise<Conclusion | number>;
   /** What is known of the connection that the request came by. */
   readonly connection: GuestConnection;
 }
@@ -69,7 +73,7 @@ const BATCH_ONLY = { cache: false } as const;
 /** Subscriptions open no sessions. */
 const OVER_A_SOCKET: HttpRequest = {
   idempotencyKeyHeader: null,
-  countCreation: async () => null,
+  limitCreation: (_asked, open) => open(),
   connection: UNKNOWN_CONNECTION,
 };
 
@@ -77,11 +81,11 @@ const OVER_A_SOCKET: HttpRequest = {
 export const createContext = (
   caller: KnownCaller,
   services: Services,
-  { idempotencyKeyHeader, countCreation, connection }: HttpRequest = OVER_A_SOCKET,
+  { idempotencyKeyHeader, limitCreation, connection }: HttpRequest = OVER_A_SOCKET,
 ): GraphqlContext => ({
   caller,
   idempotencyKeyHeader,
-  countCreation,
+  limitCreation,
   connection,
   services,
   loaders: {

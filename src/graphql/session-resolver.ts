@@ -28,11 +28,13 @@ export class SessionResolver {
   })
   async createGuestSession(
     @Arg('input', () => CreateGuestSessionInput, { description: 'For whom, and how.' }) input: CreateGuestSessionInput,
-    @Ctx() { services, caller, idempotencyKeyHeader, countCreation, connection }: GraphqlContext,
+    @Ctx() { services, caller, idempotencyKeyHeader, limitCreation, connection }: GraphqlContext,
   ) {
-    const waitSeconds = await countCreation(input.deviceFingerprint);
-    if (waitSeconds !== null) return asksTooOften(waitSeconds);
-    return toCreatePayload(await services.open({ ...input, idempotencyKeyHeader, connection }, caller));
+    const { deviceFingerprint: fingerprint, idempotencyKey } = input;
+    const asked = { fingerprint, idempotencyKey: idempotencyKey ?? idempotencyKeyHeader };
+    const request = { ...input, idempotencyKeyHeader, connection };
+    const answer = await limitCreation(asked, () => services.open(request, caller));
+    return typeof answer === 'number' ? asksTooOften(answer) : toCreatePayload(answer);
   }
 
   @Authorized('GUEST', 'BACKEND', 'OPS')

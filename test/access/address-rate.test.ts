@@ -28,6 +28,16 @@ it('one /64 that is over takes nothing more from the others of its /48', async (
   expect(await allowed(rate, 100, (i) => `2001:db8:1:${i + 2}::/64`)).toBe(6);
 });
 
+it('what is given back is given back to the /48 as well, and what that refuses the /64 has not counted', async () => {
+  const rate = start({ limit: 1 });
+  const networks = (i: number) => `2001:db8:1:${i + 1}::/64`;
+  const taken = await rate.take(networks(0));
+  expect(await allowed(rate, 9, (i) => networks(i + 1))).toBe(3);
+  await taken.giveBack();
+
+  expect(await allowed(rate, 9, (i) => networks(i))).toBe(1);
+});
+
 it('IPv4 addresses are counted alone, and clients without an address are one', async () => {
   const rate = start();
 

@@ -61,6 +61,27 @@ describe('a rate', () => {
     expect(await times(rate, 1, 'a')).toEqual([60]);
   });
 
+  it('does not count what is given back, nor what it has refused', async () => {
+    const rate = start();
+    const taken = await rate.take('a');
+    expect(await times(rate, 20, 'a')).toEqual([null, ...Array(19).fill(WAIT)]);
+    await (await rate.take('a')).giveBack(); // was refused: there is nothing to give back
+    expect(await times(rate, 1, 'a')).toEqual([WAIT]);
+
+    await taken.giveBack();
+    expect(await times(rate, 2, 'a')).toEqual([null, WAIT]);
+  });
+
+  it('takes nothing back of a window that is over', async () => {
+    const { advanceMs } = stopClocks();
+    const rate = start();
+    const taken = await rate.take('a');
+    advanceMs(60_000);
+    await taken.giveBack();
+
+    expect(await times(rate, 3, 'a')).toEqual([null, null, 60]);
+  });
+
   it('holds no process up with its timers, and has forgotten all when it is disposed of', async () => {
     const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
     const before = timers();

@@ -88,51 +88,9 @@ describe('requests', () => {
   });
 });
 
-describe('sessions that are asked for', () => {
-  it('are counted by address with a GUEST key, and not with another', async () => {
-    const { rates, told } = start({ createPerAddress: 2 });
-    const devices = Array.from({ length: 10 }, (_, index) => `device ${index}`).values();
-    const ask = (who: Admitted, client: string) => () => rates.countCreation(who, client, devices.next().value ?? '');
-
-    expect(await times(3, ask(GUEST, HERE))).toEqual([null, null, WAIT]);
-    expect(await times(1, ask(GUEST, THERE))).toEqual([null]);
-    expect(await times(3, ask(caller('BACKEND'), HERE))).toEqual([null, null, null]);
-    expect(told).toEqual([['the GUEST key', 'CREATE_RATE_PER_ADDRESS']]);
-  });
-
-  it('are counted by device, for all guests together, but not where the address is refused', async () => {
-    const { rates, told } = start({ createPerAddress: 1, createPerFingerprint: 2 });
-
-    expect(await times(3, () => rates.countCreation(GUEST, HERE, 'device'))).toEqual([null, WAIT, WAIT]);
-    expect(await rates.countCreation(caller('GUEST', 'jwt:alice'), THERE, 'device')).toBeNull();
-    expect(await rates.countCreation(GUEST, '203.0.113.9', 'device')).toEqual(WAIT);
-    expect(await rates.countCreation(GUEST, '203.0.113.10', 'device ')).toBeNull();
-    expect(told.slice(2)).toEqual([['the GUEST key', 'CREATE_RATE_PER_FINGERPRINT']]);
-  });
-
-  it('are counted by device for each other caller apart: a guest that knows one cannot use it up for a back end', async () => {
-    const { rates, told } = start({ createPerFingerprint: 2 });
-    await times(5, () => rates.countCreation(GUEST, HERE, 'device'));
-
-    const ofDevice = (who: Admitted) => () => rates.countCreation(who, null, 'device');
-    expect(await times(3, ofDevice(caller('BACKEND')))).toEqual([null, null, WAIT]);
-    expect(await times(2, ofDevice(caller('BACKEND', 'another')))).toEqual([null, null]);
-    expect(told.at(-1)).toEqual(['the BACKEND key', 'CREATE_RATE_PER_FINGERPRINT']);
-  });
-
-  it.each(['', 'x'.repeat(513)])('are left to the pipeline where the fingerprint is none (%#)', async (fingerprint) => {
-    const { rates } = start({ createPerFingerprint: 1 });
-
-    expect(await times(3, () => rates.countCreation(caller('OPS'), HERE, fingerprint))).toEqual([null, null, null]);
-  });
-});
-
 it('without limits nothing is counted', async () => {
   const { rates, told } = start(null);
-  const ask = async () =>
-    (await rates.countRefused(HERE)) ??
-    (await rates.countRequest(GUEST, HERE)) ??
-    (await rates.countCreation(GUEST, HERE, 'device'));
+  const ask = async () => (await rates.countRefused(HERE)) ?? (await rates.countRequest(GUEST, HERE));
 
   expect(new Set(await times(500, ask))).toEqual(new Set([null]));
   expect(told).toEqual([]);

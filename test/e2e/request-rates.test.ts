@@ -196,7 +196,32 @@ describe('createGuestSession', () => {
     expect(events.filter(({ requestId }) => requestId === payloads[4]!.requestId)).toEqual([]);
   });
 
-  it('is counted by device, whoever asks', async () => {
+  it('is not counted for a send of the same intent again, nor for an input that is not valid', async () => {
+    const from = newAddress();
+    /** Asks for these in one request; what each has come to. */
+    const openEach = async (...inputs: object[]) => {
+      const given = inputs.map((_input, n) => `$i${n}: CreateGuestSessionInput!`).join(' ');
+      const fields = inputs.map(
+        (_input, n) => `a${n}: createGuestSession(input: $i${n}) { clientToken userErrors { code } }`,
+      );
+      const query = `mutation (${given}) { ${fields.join(' ')} }`;
+      const variables = Object.fromEntries(inputs.map((input, n) => [`i${n}`, input]));
+      const { answer } = await ask({ from, key: 'guest', body: JSON.stringify({ query, variables }) });
+      const payloads = Object.values(answer.data) as { clientToken: string | null; userErrors: { code: string }[] }[];
+      return payloads.map(({ clientToken, userErrors: [error] }) => (clientToken ? 'a token' : error?.code));
+    };
+    const inputOf = (guestId?: string) => ({ ...inputFor(guestId), deviceFingerprint: 'a patient device' });
+    const intent = { ...inputOf(), idempotencyKey: randomUUID() };
+    const thrice = () => openEach(intent, intent, intent);
+
+    expect((await Promise.all([thrice(), thrice(), thrice()])).flat()).toEqual(Array(9).fill('a token'));
+    expect(await openEach(...Array.from({ length: 5 }, () => inputOf('nobody')))).toEqual(
+      Array(5).fill('INVALID_INPUT'),
+    );
+    expect(await openEach(inputOf(), inputOf(), inputOf())).toEqual(['a token', 'a token', 'RATE_LIMITED']);
+  });
+
+  it('is counted by device', async () => {
     const codesOf = async (count: number, fingerprint: string) => {
       const { answer } = await openMany(count, newAddress(), 'backend', fingerprint);
       const payloads = Object.values(answer.data) as { userErrors: { code: string }[] }[];
