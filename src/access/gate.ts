@@ -1,12 +1,13 @@
 import type { AccessConfig } from '../access-settings.js';
 import { type GuestConnection, UNKNOWN_CONNECTION } from '../guest-session/believed-connection.js';
-import { bearerOf, type Identity, identify, refusalOf } from './api-keys.js';
+import { bearerOf, type Identification, type Identity, identify, refusalOf } from './api-keys.js';
 import { type Sent, TrustedProxies } from './client-address.js';
 import { connectionFacts } from './connection-facts.js';
 import { JsonWebTokens, looksLikeToken, type TokenSettings } from './json-web-tokens.js';
 import { type KeyChange, KeyChanges } from './key-changes.js';
 import { KeyRing, type KeyRingLog, type KeyRingSettings } from './key-ring.js';
 import { type RefusalSettings, Refusals } from './refusals.js';
+import { KeySetUnavailableError } from './remote-key-set.js';
 import { isSameOrigin } from './same-origin.js';
 import { clientOf, SourceAddresses } from './source-address.js';
 
@@ -136,7 +137,7 @@ export class Gate implements AsyncDisposable {
     const token = bearerOf(authorization);
     // A key may look like a token, so that those are asked first.
     const isToken = byKey.identity === null && token !== undefined && looksLikeToken(token);
-    const found = this.#tokens && isToken ? await this.#tokens.identify(token, arrival) : byKey;
+    const found = this.#tokens && isToken ? await this.#identify(this.#tokens, token, arrival) : byKey;
     if (found.refusal === null) {
       const { identity, expiresAtMs } = found;
       const caller = { ...identity, sourceAddress };
@@ -148,6 +149,18 @@ export class Gate implements AsyncDisposable {
     const { reason, isForeign } = found.refusal;
     this.#refusals.record({ actor: { name, role, sourceAddress }, reason });
     return { caller: null, isForeign };
+  }
+
+  async #identify(tokens: JsonWebTokens, token: string, arrival: Arrival): Promise<Identification> {
+    try {
+      return await tokens.identify(token, arrival);
+    } catch (error) {
+      if (error instanceof KeySetUnavailableError) {
+        // Somebody may try tokens while nobody can tell what they are worth.
+        this.turnAway(arrival.sourceAddress, "the token cannot be checked without the issuer's keys");
+      }
+      throw error;
+    }
   }
 
   /** Null where there are no keys. */

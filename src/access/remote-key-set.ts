@@ -30,6 +30,9 @@ const USUAL: KeySetTiming = {
   retryMs: 1_000,
 };
 
+/** Of tokens that may wait for one fetch: each has its request, or its socket, wait with it. */
+const MOST_WAITING = 100;
+
 /** The issuer's keys cannot be had: whether a token is good, nobody can tell at the moment. */
 export class KeySetUnavailableError extends Error {
   override readonly name = 'KeySetUnavailableError';
@@ -49,6 +52,8 @@ export class RemoteKeySet implements Disposable {
   #refreshAtMs = Number.POSITIVE_INFINITY;
   #retryAtMs = 0;
   #isFailing = false;
+  /** How many tokens wait for a fetch. */
+  #waiting = 0;
 
   constructor(url: string, log: KeyRingLog, timing: Partial<KeySetTiming> = {}) {
     this.#timing = { ...USUAL, ...timing };
@@ -63,10 +68,23 @@ export class RemoteKeySet implements Disposable {
   }
 
   /** The key that a token is signed with. @throws KeySetUnavailableError when it cannot be had now */
-  readonly find: JWTVerifyGetKey = (header, token) => {
+  readonly find: JWTVerifyGetKey = async (header, token) => {
     if (performance.now() >= this.#refreshAtMs) this.#reload();
-    return this.#set(header, token);
+    if (!this.#waitsFor(header)) return this.#set(header, token);
+    if (this.#waiting >= MOST_WAITING) throw new KeySetUnavailableError();
+    this.#waiting += 1;
+    try {
+      return await this.#set(header, token);
+    } finally {
+      this.#waiting -= 1;
+    }
   };
+
+  /** Whether a token has to wait for what is being fetched. */
+  #waitsFor({ kid }: Parameters<JWTVerifyGetKey>[0]): boolean {
+    if (!this.#set.fresh) return true;
+    return this.#set.reloading && !this.#set.jwks()?.keys.some((key) => key.kid === kid);
+  }
 
   #reload(): void {
     this.#set.reload().catch(() => undefined); // it is in the log

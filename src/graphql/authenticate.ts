@@ -13,8 +13,10 @@ export const authenticateAt =
     rates: Pick<RequestRates, 'countRequest' | 'countRefused'>,
   ): Authenticate =>
   async (authorization, arrival) => {
-    const admission = await gate.admit(authorization, arrival).catch((error: unknown) => {
-      throw error instanceof KeySetUnavailableError ? cannotTell() : error;
+    const admission = await gate.admit(authorization, arrival).catch(async (error: unknown) => {
+      if (!(error instanceof KeySetUnavailableError)) throw error;
+      const waitSeconds = await rates.countRefused(arrival.client);
+      throw waitSeconds === null ? cannotTell() : tooManyRequests(waitSeconds, 'HTTP');
     });
     // A good key is told apart before anything is counted: it gets in from an address that others flood from.
     const waitSeconds = admission.caller

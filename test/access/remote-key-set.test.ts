@@ -121,6 +121,17 @@ describe('the keys of an issuer', () => {
     expect(await outcome(old)).toBe('let in');
   });
 
+  it('have nobody wait whose key is known, while they are fetched again', async () => {
+    const { issuer, outcome } = await start({ refreshMs: 0, timeoutMs: NEVER_MS });
+    expect(await outcome(old)).toBe('let in');
+    issuer.instead = () => undefined;
+    const before = issuer.requests;
+    await eventually(async () => (await outcome(old)) && issuer.requests > before);
+
+    const outcomes = await Promise.all(Array.from({ length: 300 }, () => outcome(old)));
+    expect(new Set(outcomes)).toEqual(new Set(['let in']));
+  });
+
   it('are not believed beyond their time', async () => {
     const { issuer, outcome } = await start({ maxAgeMs: 0, retryMs: 0 });
     expect(await outcome(old)).toBe('let in');
@@ -149,7 +160,8 @@ describe('an issuer that gives no keys', () => {
     });
     for (let n = 0; n < 2; n++) expect(await outcome(old)).toBe('put off');
     expect((await present('portal')).caller?.name).toBe('portal');
-    expect([logged, written]).toEqual([[CANNOT], []]);
+    const reason = "the token cannot be checked without the issuer's keys";
+    expect([logged, written]).toEqual([[CANNOT], [expect.objectContaining({ reason, attempts: 1 })]]);
 
     issuer.comeUp();
     expect(await eventually(async () => (await outcome(old)) === 'let in')).toBe(true);
@@ -161,6 +173,36 @@ describe('an issuer that gives no keys', () => {
     for (let n = 0; n < 20; n++) expect(await outcome(old)).toBe('put off');
 
     expect(issuer.requests).toBe(1);
+  });
+
+  it('has a hundred tokens wait for it, and the others put off at once', async () => {
+    const responses: ServerResponse[] = [];
+    const { issuer, present } = await start({ timeoutMs: NEVER_MS }, (server) => {
+      server.instead = (response) => void responses.push(response);
+    });
+    const token = await tokenBy(old);
+    let putOff = 0;
+    let letIn = 0;
+    const presenting = Promise.all(
+      Array.from({ length: 150 }, () =>
+        present(token).then(
+          ({ caller }) => {
+            if (caller) letIn += 1;
+          },
+          () => {
+            putOff += 1;
+          },
+        ),
+      ),
+    );
+    await eventually(() => responses.length === 1 && putOff > 0);
+    expect([letIn, putOff]).toEqual([0, 50]);
+
+    issuer.comeUp();
+    for (const response of responses) issuer.answer(response);
+    await presenting;
+    expect([letIn, putOff]).toEqual([100, 50]);
+    expect((await present(token)).caller).not.toBeNull(); // their places are free again
   });
 
   it('does not keep the server from ending, which is not called a failure', async () => {
