@@ -96,8 +96,9 @@ export function makeProtocol({
       try {
         extra.caller = await authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
       } catch (error) {
+        if (!(error instanceof GraphQLError)) throw error; // a bug of ours says nothing of the key
         if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
-        if (isTooMany(error)) extra.close(TOO_MANY_REQUESTS, error.message);
+        else if (isTooMany(error)) extra.close(TOO_MANY_REQUESTS, error.message);
         else forbid();
         return false;
       }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Admitted } from '../../src/access/gate.js';
-import { unauthenticated, unavailable } from '../../src/graphql/error-format.js';
+import { tooManyRequests, unauthenticated, unavailable } from '../../src/graphql/error-format.js';
 import { eventually } from '../support/eventually.js';
 import { startStreamServer } from './stream-server.js';
 
@@ -67,11 +67,20 @@ it('a socket that subscribes before its caller is known is closed, and not held'
 
 it.each([
   ['4403 when that is nobody', 4403, unauthenticated('no')],
+  ['4429 when it comes too often', 4429, tooManyRequests(7, 'HTTP')],
   ['1013 when nobody can tell, which clients take for a reason to come again', 1013, unavailable('not now')],
 ])('a socket is closed with %s', async (_what, code, error) => {
-  const { refuse, codes, held } = await start();
+  const { server, refuse, codes, held } = await start();
   refuse(error);
   await eventually(() => codes[0]);
 
-  expect([codes, held()]).toEqual([[code], 0]);
+  expect([codes, held(), server.logged]).toEqual([[code], 0, []]);
+});
+
+it('a socket is closed with 4500 for a bug of ours that keeps it from being let in, and the log has it', async () => {
+  const { server, refuse, codes, held } = await start();
+  refuse(new TypeError('a bug in the gate'));
+  await eventually(() => codes[0]);
+
+  expect([codes, held(), server.logged]).toEqual([[4500], 0, ['TypeError: a bug in the gate']]);
 });
