@@ -3,8 +3,6 @@ import { WebSocket } from 'ws';
 import { OperationIds } from './operation-ids.js';
 import type { SocketExtra } from './subscription-protocol.js';
 
-/** How long a client that is sent away has to answer the close. */
-const CLOSE_TIMEOUT_MS = 1_000;
 /** The answer to a ping repeats what it carries, which is little. */
 const MAX_ECHO_CHARS = 1_000;
 
@@ -18,12 +16,7 @@ export function serveSocket(
   protocol: ProtocolServer<SocketExtra>,
   log: { error(fields: object, message: string): void },
 ): void {
-  // Who may not be here need not agree to it.
-  const cutSoon = () => void setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
-  const close = (code: number, reason: string) => {
-    webSocket.close(code, reason);
-    cutSoon();
-  };
+  const close = (code: number, reason: string) => webSocket.close(code, reason);
   const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
   const operations = new OperationIds();
   const extra: SocketExtra = { socket, arrival, operations, close };
@@ -76,8 +69,7 @@ export function serveSocket(
     },
     extra,
   );
-  webSocket.once('error', cutSoon); // of the client's making; it is being closed
-  webSocket.on('error', () => undefined);
+  webSocket.on('error', () => undefined); // of the client's making; it is being closed
   webSocket.once('close', (code, reason) => {
     extra.release?.();
     closed(code, String(reason)).catch(onBug);

@@ -18,7 +18,7 @@ import { SocketQuota } from './socket-quota.js';
 import { makeProtocol } from './subscription-protocol.js';
 import { SubscriptionSocket } from './subscription-socket.js';
 
-/** How long clients have to answer the close at the shutdown; one that stands still never does. */
+/** How long clients have to answer a close; one that stands still never does, and who is sent away need not agree to it. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface SubscriptionServerOptions extends UpgradeRules {
@@ -62,6 +62,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     maxPayload: socketLimits.frameBytes,
     perMessageDeflate: false,
     handleProtocols,
+    ...{ closeTimeout: CLOSE_TIMEOUT_MS }, // which its types do not know
   });
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
@@ -106,6 +107,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
       // graphql-ws writes `complete` for each subscription before its socket is closed with 1001.
       await new Promise(setImmediate);
       for (const socket of sockets.clients) socket.close(1001, 'Going away');
+      // Also those whose client has closed its half of the connection, to which the one above is not applied.
       const cut = setTimeout(() => {
         for (const socket of sockets.clients) socket.terminate();
       }, CLOSE_TIMEOUT_MS);
