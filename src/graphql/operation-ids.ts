@@ -11,27 +11,36 @@ export class OperationIds {
   readonly #theirs = new Map<string, string>();
   #last = 0;
   #running = 0;
+  #chars = 0;
 
   /** Those that we are not done with, also where the client has ended them. */
   get running(): number {
     return this.#running;
   }
 
+  /** The length of the messages that they began with: those are kept for as long. */
+  get chars(): number {
+    return this.#chars;
+  }
+
   /**
    * Does what an operation takes, under an id of ours.
+   * @param chars of the message that it began with
    * @returns false where the client has one of that id
    */
-  async run(id: string, operate: (ours: string) => Promise<void>): Promise<boolean> {
+  async run(id: string, chars: number, operate: (ours: string) => Promise<void>): Promise<boolean> {
     if (this.#ours.has(id)) return false;
     this.#last += 1;
     const ours = String(this.#last);
     this.#ours.set(id, ours);
     this.#theirs.set(ours, id);
     this.#running += 1;
+    this.#chars += chars;
     try {
       await operate(ours);
     } finally {
       this.#running -= 1;
+      this.#chars -= chars;
       this.#release(ours);
     }
     return true;

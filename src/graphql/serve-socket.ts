@@ -1,10 +1,12 @@
 import { CloseCode, type Message, MessageType, type Server as ProtocolServer, parseMessage } from 'graphql-ws';
 import { WebSocket } from 'ws';
 import { OperationIds } from './operation-ids.js';
-import type { SocketExtra } from './subscription-protocol.js';
+import type { ConnectionParams, SocketExtra } from './subscription-protocol.js';
 
 /** The answer to a ping repeats what it carries, which is little. */
 const MAX_ECHO_CHARS = 1_000;
+/** Of the id of a subscription, which every event repeats. */
+const MAX_ID_CHARS = 255;
 
 /**
  * Ties one socket to the protocol. (`graphql-ws/use/ws` does the same, but writes what clients break to the console, and tells
@@ -25,6 +27,7 @@ export function serveSocket(
     const message = readMessage(text);
     switch (message?.type) {
       case MessageType.ConnectionInit:
+        return handle({ type: message.type, payload: connectionParamsOf(message.payload) });
       case MessageType.Pong:
         return handle(message);
       case MessageType.Ping: {
@@ -33,7 +36,8 @@ export function serveSocket(
         return socket.send(JSON.stringify({ type: MessageType.Pong, payload }));
       }
       case MessageType.Subscribe: {
-        const isNew = await operations.run(message.id, (id) => handle({ ...message, id }));
+        if (message.id.length > MAX_ID_CHARS) return close(CloseCode.BadRequest, 'Invalid message received');
+        const isNew = await operations.run(message.id, text.length, (id) => handle({ ...message, id }));
         // Without the id, which may be longer than a reason can be.
         if (!isNew) close(CloseCode.SubscriberAlreadyExists, 'Subscriber already exists');
         return;
@@ -74,6 +78,12 @@ export function serveSocket(
     extra.release?.();
     closed(code, String(reason)).catch(onBug);
   });
+}
+
+/** What we read of what a client says of itself: graphql-ws keeps it for as long as the socket lives. */
+function connectionParamsOf(payload: Readonly<Record<string, unknown>> | undefined): ConnectionParams {
+  const authorization = payload?.authorization ?? payload?.Authorization;
+  return typeof authorization === 'string' ? { authorization } : {};
 }
 
 /** Undefined for what is no message of the protocol. */

@@ -22,6 +22,13 @@ import type { SubscriptionSocket } from './subscription-socket.js';
 const TRY_AGAIN_LATER = 1013;
 /** graphql-ws closes with it whoever sends `connection_init` twice. Its client does not come again by itself after it. */
 const TOO_MANY_REQUESTS = CloseCode.TooManyInitialisationRequests;
+/**
+ * How long the messages of a socket's subscriptions may be, for each that it may have. What they hold is kept, and takes up to
+ * twenty-five times as many bytes: each field of a document is several objects.
+ */
+const CHARS_PER_SUBSCRIPTION = 1_600;
+/** The least for a socket, which may have a few long ones instead of many. */
+const MIN_CHARS_PER_SOCKET = 32_000;
 
 export interface ProtocolOptions {
   readonly schema: GraphQLSchema;
@@ -42,9 +49,9 @@ export interface ProtocolOptions {
   hold(caller: object, revoke: () => void): () => void;
 }
 
-interface ConnectionParams extends Record<string, unknown> {
-  readonly authorization?: unknown;
-  readonly Authorization?: unknown;
+/** What a client says of itself. */
+export interface ConnectionParams extends Record<string, unknown> {
+  readonly authorization?: string;
 }
 
 /** What there is to a socket beside the protocol. */
@@ -85,16 +92,15 @@ export function makeProtocol({
   hold,
 }: ProtocolOptions): ProtocolServer<SocketExtra> {
   const documents = new SubscriptionDocuments(schema, limits, onForbidden);
+  const mostChars = Math.max(socketLimits.subscriptions * CHARS_PER_SUBSCRIPTION, MIN_CHARS_PER_SOCKET);
   return makeServer<ConnectionParams, SocketExtra>({
     schema,
     connectionInitWaitTimeout: socketLimits.initTimeoutMs,
     onConnect: async (context) => {
       const { connectionParams, extra } = context;
-      const { authorization, Authorization } = connectionParams ?? {};
-      const given = authorization ?? Authorization;
       const forbid = () => extra.close(CloseCode.Forbidden, 'Forbidden');
       try {
-        extra.caller = await authenticate(typeof given === 'string' ? given : undefined, extra.arrival);
+        extra.caller = await authenticate(connectionParams?.authorization, extra.arrival);
       } catch (error) {
         if (!(error instanceof GraphQLError)) throw error; // a bug of ours says nothing of the key
         if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
@@ -118,11 +124,13 @@ export function makeProtocol({
       const most = socketLimits.subscriptions;
       // Who changes all its subscriptions at once may do so, and no more than that.
       const isOneTooMany = Object.keys(subscriptions).length > most || extra.operations.running > 2 * most;
+      const isTooLong = extra.operations.chars > mostChars;
       const waitSeconds = await countRequest(caller, extra.arrival.client);
       if (waitSeconds !== null) return [tooManyRequests(waitSeconds, 'socket')];
       if (isOneTooMany) return [tooManySubscriptions(most)];
       const document = documents.read(payload, caller);
       if (!('kind' in document)) return document;
+      if (isTooLong) return [tooLongSubscriptions(mostChars)];
       const { operationName, variables: variableValues } = payload;
       return {
         schema,
@@ -158,7 +166,15 @@ const isTooMany = (error: unknown): error is GraphQLError =>
   error instanceof GraphQLError && error.extensions.code === 'TOO_MANY_REQUESTS';
 
 const tooManySubscriptions = (most: number): GraphQLError =>
-  new GraphQLError(`A socket may have ${most} subscriptions. End some, or open another socket.`, {
+  outOfPlace(`A socket may have ${most} subscriptions. End some, or open another socket.`);
+
+const tooLongSubscriptions = (mostChars: number): GraphQLError =>
+  outOfPlace(
+    `The subscriptions of a socket may have ${mostChars} characters in all. Ask for less, end some, or open another socket.`,
+  );
+
+const outOfPlace = (message: string): GraphQLError =>
+  new GraphQLError(message, {
     extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit: 'MAX_SUBSCRIPTIONS_PER_SOCKET' },
   });
 

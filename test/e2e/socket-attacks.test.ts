@@ -267,6 +267,27 @@ describe.skipIf(!existsSync('/proc/self/clear_refs'))('a server whose sockets ar
     socket.close();
   });
 
+  it('keeps little of what clients say of themselves and subscribe with, whatever it would become in memory', async () => {
+    const junk = Array(30_000).fill({}); // 90 kB, and 2 MB when it is read
+    const sockets = await Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const socket = socketTo({}, ELSEWHERE);
+        const types: string[] = [];
+        socket.on('message', (data) => types.push(JSON.parse(String(data)).type));
+        await once(socket, 'open');
+        socket.send(JSON.stringify({ type: 'connection_init', payload: { ...as(keys.CRM), junk } }));
+        for (const id of ['1', '2', '3']) {
+          await eventually(() => types.includes('connection_ack'));
+          const payload = { query: WATCH, extensions: { junk } };
+          socket.send(JSON.stringify({ type: 'subscribe', id, payload }));
+        }
+        return { socket, refusals: () => types.filter((type) => type === 'error').length };
+      }),
+    );
+    await eventually(() => sockets.every(({ refusals }) => refusals() === 3), 15_000);
+    for (const { socket } of sockets) socket.close();
+  });
+
   it('closes a socket for a frame of 50 MB, and for as much in fragments', async () => {
     const whole = await open(keys.CRM);
     whole.socket.send(Buffer.alloc(50 * MEGABYTE, 'x'));

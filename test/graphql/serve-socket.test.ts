@@ -41,7 +41,18 @@ describe('the id of a subscription', () => {
     expect(socket.heard()).toEqual([2]);
   });
 
-  it.each(['short', 'x'.repeat(10_000)])('may not be that of another: the socket is closed with 4409', async (id) => {
+  it('may have 255 characters, because every event repeats it: with more the socket is closed with 4400', async () => {
+    const server = await startStreamServer();
+    const socket = await server.subscriber();
+    socket.subscribe(WATCH, {}, 'x'.repeat(255));
+    await eventually(() => server.stream.followerCount === 1);
+    socket.subscribe(WATCH, {}, 'x'.repeat(256));
+
+    expect(await socket.closes()).toEqual({ code: 4400, reason: 'Invalid message received' });
+    expect(server.logged).toEqual([]);
+  });
+
+  it.each(['short', 'x'.repeat(255)])('may not be that of another: the socket is closed with 4409', async (id) => {
     const server = await startStreamServer();
     const socket = await server.subscriber();
     for (let time = 0; time < 2; time += 1) socket.subscribe(WATCH, {}, id);
@@ -52,7 +63,7 @@ describe('the id of a subscription', () => {
 });
 
 describe('a message that no client should send', () => {
-  const NESTED = `${'['.repeat(45_000)}${']'.repeat(45_000)}`;
+  const NESTED = `${'['.repeat(15_000)}${']'.repeat(15_000)}`;
 
   it.each([
     'nonsense',

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Admitted } from '../../src/access/gate.js';
 import { tooManyRequests, unauthenticated, unavailable } from '../../src/graphql/error-format.js';
@@ -83,4 +83,47 @@ it('a socket is closed with 4500 for a bug of ours that keeps it from being let 
   await eventually(() => codes[0]);
 
   expect([codes, held(), server.logged]).toEqual([[4500], 0, ['TypeError: a bug in the gate']]);
+});
+
+describe('what the subscriptions of a socket hold', () => {
+  const WATCH = 'subscription { sessionEvents { cursor } }';
+  const refusal = (most: number) => ({
+    type: 'error',
+    id: 'last',
+    payload: [
+      {
+        message: expect.stringContaining(`may have ${most} characters in all`),
+        extensions: { code: 'TOO_MANY_SUBSCRIPTIONS', limit: 'MAX_SUBSCRIPTIONS_PER_SOCKET' },
+      },
+    ],
+  });
+
+  it.each([
+    ['comments', { query: `${WATCH} # ${'x'.repeat(15_000)}` }],
+    ['variables', { query: WATCH, variables: { none: Array(5_000).fill({}) } }],
+    ['extensions', { query: WATCH, extensions: { none: Array(5_000).fill({}) } }],
+  ])('is 32,000 characters at most, also in %s: nobody keeps more, until some is ended', async (_what, payload) => {
+    const server = await startStreamServer();
+    const socket = await server.subscriber();
+    const subscribe = (id: string) => socket.send({ type: 'subscribe', id, payload });
+    for (const id of ['first', 'second', 'last']) subscribe(id);
+
+    expect(await socket.receives('error')).toEqual(refusal(32_000));
+    expect(server.stream.followerCount).toBe(2);
+    socket.send({ type: 'complete', id: 'first' });
+    await eventually(() => server.stream.followerCount === 1);
+    subscribe('last');
+    await eventually(() => server.stream.followerCount === 2);
+    expect(socket.messages.filter(({ type }) => type === 'error')).toHaveLength(1);
+  });
+
+  it('is more where a socket may have more of them', async () => {
+    const server = await startStreamServer({ settings: { MAX_SUBSCRIPTIONS_PER_SOCKET: '30' } });
+    const socket = await server.subscriber();
+    socket.subscribe(`${WATCH} # ${'x'.repeat(45_000)}`);
+    await eventually(() => server.stream.followerCount === 1);
+    socket.subscribe(`${WATCH} # ${'x'.repeat(5_000)}`, {}, 'last');
+
+    expect(await socket.receives('error')).toEqual(refusal(48_000));
+  });
 });
