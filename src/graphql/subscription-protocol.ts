@@ -16,12 +16,10 @@ import type { ForbiddenListener } from './schema.js';
 import { shareKey } from './share-key.js';
 import type { FormatError } from './shared-execution.js';
 import { SubscriptionDocuments } from './subscription-document.js';
-import type { SubscriptionSocket } from './subscription-socket.js';
+import { type SubscriptionSocket, TOO_MANY } from './subscription-socket.js';
 
 /** "Try again later" of RFC 6455's registry: clients of graphql-ws do; 4500 they take for the end. */
 const TRY_AGAIN_LATER = 1013;
-/** graphql-ws closes with it whoever sends `connection_init` twice. Its client does not come again by itself after it. */
-const TOO_MANY_REQUESTS = CloseCode.TooManyInitialisationRequests;
 /**
  * How long the messages of a socket's subscriptions may be, for each that it may have. What they hold is kept, and takes up to
  * twenty-five times as many bytes: each field of a document is several objects.
@@ -104,7 +102,7 @@ export function makeProtocol({
       } catch (error) {
         if (!(error instanceof GraphQLError)) throw error; // a bug of ours says nothing of the key
         if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
-        else if (isTooMany(error)) extra.close(TOO_MANY_REQUESTS, error.message);
+        else if (isTooMany(error)) extra.close(TOO_MANY, error.message);
         else forbid();
         return false;
       }

@@ -10,8 +10,8 @@ const CHARS_PER_PING = 32 * 1024;
 /** Who takes nothing for so long does not read. It must be given a chance also when all comes in one burst. */
 const STALL_MS = 2_000;
 const KEEP_ALIVE_MS = 15_000;
-/** "Too many requests" among the codes of applications. */
-const TOO_MANY_UNREAD = 4429;
+/** "Too many requests" among the codes of applications. The client of graphql-ws does not come again by itself after it. */
+export const TOO_MANY = 4429;
 
 /** Who writes events to a socket. */
 export interface SocketWriter {
@@ -131,7 +131,7 @@ export class SubscriptionSocket {
   }
 
   #condemn(): void {
-    this.#socket.close(TOO_MANY_UNREAD, 'Too many unread events: subscribe again after your last cursor');
+    this.#socket.close(TOO_MANY, 'Too many unread events: subscribe again after your last cursor');
     for (const writer of this.#writers) writer.onClosing();
   }
 
