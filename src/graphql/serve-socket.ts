@@ -1,7 +1,9 @@
 import { CloseCode, type Message, MessageType, type Server as ProtocolServer, parseMessage } from 'graphql-ws';
 import { WebSocket } from 'ws';
+import type { MessageRate } from './message-rate.js';
 import { OperationIds } from './operation-ids.js';
 import type { ConnectionParams, SocketExtra } from './subscription-protocol.js';
+import { TOO_MANY } from './subscription-socket.js';
 
 /** The answer to a ping repeats what it carries, which is little. */
 const MAX_ECHO_CHARS = 1_000;
@@ -14,7 +16,7 @@ const MAX_ID_CHARS = 255;
  */
 export function serveSocket(
   webSocket: WebSocket,
-  { socket, arrival }: Pick<SocketExtra, 'socket' | 'arrival'>,
+  { socket, arrival, rate }: Pick<SocketExtra, 'socket' | 'arrival'> & { readonly rate: MessageRate },
   protocol: ProtocolServer<SocketExtra>,
   log: { error(fields: object, message: string): void },
 ): void {
@@ -22,6 +24,14 @@ export function serveSocket(
   const onBug = (error: unknown) => log.error({ err: error }, 'a socket failed on a bug of ours');
   const operations = new OperationIds();
   const extra: SocketExtra = { socket, arrival, operations, close };
+
+  /** Also of a client that is being sent away, and writes on. */
+  const count = (): void => {
+    if (rate.take(extra.caller !== undefined)) return;
+    close(TOO_MANY, 'Too many messages');
+    // To read them is what they cost.
+    webSocket.pause();
+  };
 
   const take = async (text: string, handle: (message: Message) => Promise<void>): Promise<void> => {
     const message = readMessage(text);
@@ -62,6 +72,7 @@ export function serveSocket(
       close,
       onMessage: (handle) => {
         webSocket.on('message', (data) => {
+          count();
           if (webSocket.readyState !== WebSocket.OPEN) return; // it is being sent away
           // It takes what is parsed as well, though its type does not say so.
           take(String(data), (message) => handle(message as unknown as string)).catch((error: unknown) => {
@@ -73,6 +84,8 @@ export function serveSocket(
     },
     extra,
   );
+  webSocket.on('ping', count);
+  socket.onUnaskedPong = count;
   webSocket.on('error', () => undefined); // of the client's making; it is being closed
   webSocket.once('close', (code, reason) => {
     extra.release?.();

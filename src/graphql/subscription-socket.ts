@@ -30,22 +30,25 @@ export class SubscriptionSocket {
   readonly #writers = new Set<SocketWriter>();
   #charsSincePing = 0;
   #hasAnswered = true;
+  #awaitedPongs = 0;
   /** On the monotonic clock; null while it takes what it is given. */
   #takesNothingSinceMs: number | null = null;
   #verdict: NodeJS.Timeout | null = null;
   /** Called whenever the socket is found to be alive. */
   onKeepAlive: () => void = () => undefined;
+  /** Called for each pong that answers no ping of ours. */
+  onUnaskedPong: () => void = () => undefined;
 
   /** @param tcp what the WebSocket writes to */
   constructor(socket: WebSocket, tcp: Duplex, keepAliveMs = KEEP_ALIVE_MS) {
     this.#socket = socket;
     this.#tcp = tcp;
     tcp.on('drain', () => this.#taken());
-    socket.on('pong', () => this.#taken());
+    socket.on('pong', () => this.#onPong());
     const ping = setInterval(() => {
       if (!this.#hasAnswered) return socket.terminate();
       this.#hasAnswered = false;
-      socket.ping();
+      this.#ping();
       this.onKeepAlive();
     }, keepAliveMs);
     socket.once('close', () => {
@@ -99,7 +102,7 @@ export class SubscriptionSocket {
     this.#charsSincePing += frame.length;
     if (this.#charsSincePing < CHARS_PER_PING) return;
     this.#charsSincePing = 0;
-    this.#socket.ping();
+    this.#ping();
   }
 
   /**
@@ -123,6 +126,19 @@ export class SubscriptionSocket {
       Math.max(0, patienceMs),
     );
     this.#verdict = verdict;
+  }
+
+  #ping(): void {
+    this.#awaitedPongs += 1;
+    this.#socket.ping();
+  }
+
+  #onPong(): void {
+    if (this.#awaitedPongs === 0) this.onUnaskedPong();
+    else {
+      this.#awaitedPongs -= 1;
+      this.#taken();
+    }
   }
 
   #acquit(): void {

@@ -10,6 +10,7 @@ import type { Authenticate } from './authenticate.js';
 import type { KnownCaller, Services } from './context.js';
 import { formatError } from './error-format.js';
 import { FanOut } from './fan-out.js';
+import { MessageRate } from './message-rate.js';
 import { refuseUpgrade } from './refuse-upgrade.js';
 import type { RequestLimits } from './request-limits.js';
 import type { ForbiddenListener } from './schema.js';
@@ -90,7 +91,8 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
     else {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
-        serveSocket(webSocket, { socket: subscriptionSocket, arrival }, protocol, log);
+        const rate = new MessageRate(socketLimits.subscriptions);
+        serveSocket(webSocket, { socket: subscriptionSocket, arrival, rate }, protocol, log);
       });
     }
   };

@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
 import { eventually } from '../support/eventually.js';
 import { startStreamServer } from './stream-server.js';
 
@@ -25,7 +27,7 @@ describe('the id of a subscription', () => {
   it('counts each time: what a client ends before it has begun does not go on beside the others', async () => {
     const server = await startStreamServer();
     const socket = await server.subscriber();
-    for (let time = 0; time < 500; time += 1) {
+    for (let time = 0; time < 100; time += 1) {
       socket.subscribe(WATCH, {}, 'same');
       socket.send({ type: 'complete', id: 'same' });
     }
@@ -100,5 +102,69 @@ describe('a message that no client should send', () => {
 
     expect(await socket.receives('error')).toMatchObject({ payload: [{ message: expect.stringContaining('"$x"') }] });
     expect(server.logged).toEqual([]);
+  });
+});
+
+describe('a flood of small messages', () => {
+  const TOO_MANY = { code: 4429, reason: 'Too many messages' };
+
+  /** Who does not say who it is. */
+  async function stranger(url: string) {
+    const socket = new WebSocket(url, 'graphql-transport-ws');
+    onTestFinished(() => socket.terminate());
+    const heard: string[] = [];
+    socket.on('message', (data) => heard.push(String(data)));
+    socket.on('error', () => undefined);
+    const closed = new Promise((resolve) =>
+      socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
+    );
+    await once(socket, 'open');
+    return { socket, heard, closed };
+  }
+
+  it.each([
+    ['messages', (socket: WebSocket) => socket.send('{"type":"ping"}')],
+    ['pings', (socket: WebSocket) => socket.ping()],
+    ['pongs', (socket: WebSocket) => socket.pong()],
+  ])('of a stranger, as %s, closes the socket with 4429', async (_what, send) => {
+    const server = await startStreamServer();
+    const { socket, heard, closed } = await stranger(server.url);
+    for (let time = 0; time < 11; time += 1) send(socket);
+
+    expect(await closed).toEqual(TOO_MANY);
+    expect(heard.length).toBeLessThanOrEqual(10);
+    await eventually(async () => (await server.connections()) === 0);
+  });
+
+  it('is not read on, whether the client was to go for that or for another reason', async () => {
+    const server = await startStreamServer();
+    const rude = await stranger(server.url);
+    rude.socket.send('nonsense');
+    for (let time = 0; time < 20_000; time += 1) rude.socket.send('x'.repeat(500));
+    expect(await rude.closed).toMatchObject({ code: 4400 });
+    expect(server.bytesRead()).toBeLessThan(1_000_000);
+  });
+
+  it('closes the socket of a client that is known, too, which may send more', async () => {
+    const server = await startStreamServer();
+    const socket = await server.subscriber();
+    for (let time = 0; time < 250; time += 1) socket.send({ type: 'pong' });
+    socket.send({ type: 'ping' });
+    await socket.receives('pong');
+    expect(socket.isOpen).toBe(true);
+    for (let time = 0; time < 400; time += 1) socket.send({ type: 'pong' });
+
+    expect(await socket.closes()).toEqual(TOO_MANY);
+  });
+
+  it('is none where a client answers as often as it is asked', async () => {
+    const server = await startStreamServer({ keepAliveMs: 2 });
+    const { socket, closed } = await stranger(server.url);
+    let pings = 0;
+    socket.on('ping', () => {
+      pings += 1;
+    });
+    await Promise.race([closed, eventually(() => pings > 50)]);
+    expect(socket.readyState).toBe(WebSocket.OPEN);
   });
 });

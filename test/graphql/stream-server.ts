@@ -83,6 +83,10 @@ export async function startStreamServer({
     answersTo: () => true,
     log: { error: (fields) => logged.push(String((fields as { err: unknown }).err)) },
   });
+  let last: Socket | undefined;
+  http.on('connection', (connection: Socket) => {
+    last = connection;
+  });
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
   onTestFinished(async () => {
@@ -115,6 +119,8 @@ export async function startStreamServer({
     port,
     /** How many clients are there. */
     connections: () => new Promise<number>((resolve) => http.getConnections((_error, count) => resolve(count))),
+    /** What was read of the client that came last. */
+    bytesRead: () => last?.bytesRead ?? 0,
     commit: (count: number, content: Partial<SessionEventRecord> = {}) => commitSilently(count, content)(),
     commitSilently,
     stream,

@@ -7,7 +7,7 @@ import { WebSocket } from 'ws';
 import { SubscriptionSocket } from '../../src/graphql/subscription-socket.js';
 
 /** A WebSocket that is full, and whose pong comes from a real socket. */
-async function fullSocket() {
+async function fullSocket({ isPinged = true } = {}) {
   const listening = createServer().listen(0, '127.0.0.1');
   await once(listening, 'listening');
   const client = connect((listening.address() as AddressInfo).port, '127.0.0.1');
@@ -18,6 +18,7 @@ async function fullSocket() {
     readyState: WebSocket.OPEN,
     close: (code: number) => closed.push(code),
     ping: () => undefined,
+    send: () => undefined,
   });
   server.on('data', () => webSocket.emit('pong'));
   const tcp = new Duplex({ read() {}, write() {} });
@@ -31,6 +32,7 @@ async function fullSocket() {
   const now = performance.now.bind(performance);
   const clock = vi.spyOn(performance, 'now');
   onTestFinished(() => clock.mockRestore());
+  if (isPinged) socket.write(' '.repeat(32 * 1024));
   socket.isFull();
   clock.mockImplementation(() => now() + 2_001); // longer than one may take nothing
   return { socket, client, closed };
@@ -53,4 +55,16 @@ it('hears one out whose sign has come while the process itself stood still', asy
   standStill(20);
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(closed).toEqual([]);
+});
+
+it('does not take a pong that nobody has asked for as a sign that something was taken', async () => {
+  const { socket, client, closed } = await fullSocket({ isPinged: false });
+  const unasked = new Promise<void>((resolve) => {
+    socket.onUnaskedPong = resolve;
+  });
+  client.write('pong');
+  await unasked;
+  socket.accuse();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(closed).toEqual([4429]);
 });
