@@ -1,19 +1,22 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ApolloServer } from '@apollo/server';
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { NOT_FROM_HERE } from '../access/from-this-machine.js';
 import { StartupError } from '../errors.js';
 import { registerAuditKey } from './audit-key.js';
 import { registerCors } from './cors.js';
 import { registerHealth } from './health.js';
+import { cutPipelines } from './pipelining.js';
 import { registerPlayground } from './playground.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { refuseExpectations, refuseUnparsed } from './unparsed-requests.js';
 
 /** How often is looked for requests that take too long. */
 const LOOK_MS = 1_000;
+/** Longer than that of the proxies in front, which would lose a request to a connection that closes meanwhile. */
+const KEEP_ALIVE_MS = 72_000;
 const IDLE_SWEEP_MS = 50;
 
 export interface HttpServerOptions<Context extends object> {
@@ -59,6 +62,8 @@ export interface HttpServer extends AsyncDisposable {
   stopListening(): void;
 }
 
+const NO_HOST = { error: 'The header Host is missing, or is none.' };
+const FROM_ELSEWHERE = { error: NOT_FROM_HERE };
 const NOTHING_HERE = { statusCode: 404, error: 'Not Found', message: 'There is nothing here.' };
 
 export const GRAPHQL_PATH = '/graphql';
@@ -72,13 +77,38 @@ export async function startHttpServer<Context extends object>(
   const app = fastify({
     bodyLimit: maxBodyBytes,
     return503OnClosing: false,
-    requestTimeout: requestTimeoutMs,
-    // Also of a connection on which nothing comes at all.
-    http: { headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs, connectionsCheckingInterval: LOOK_MS },
-    frameworkErrors: refuseUrl,
+    serverFactory: (handle) =>
+      createServer(
+        {
+          // Also of a connection on which nothing comes at all.
+          headersTimeout: requestTimeoutMs,
+          requestTimeout: requestTimeoutMs,
+          connectionsCheckingInterval: LOOK_MS,
+          keepAliveTimeout: KEEP_ALIVE_MS,
+        },
+        cutPipelines(handle),
+      ),
+    frameworkErrors: (error, request, reply) => {
+      // No hook has seen a request whose path cannot be decoded.
+      reply.headers(SECURITY_HEADERS);
+      refuse(request, reply, error.statusCode ?? 400, { error: 'The path is not valid.' }).catch((failure: unknown) => {
+        log.error({ err: failure }, 'a request failed on a bug of ours');
+        request.raw.destroy();
+      });
+    },
     clientErrorHandler: refuseUnparsed,
   });
   refuseExpectations(app.server);
+  /** Says what is wrong with a request before GraphQL sees it; or, where there are too many of those, just that. */
+  const refuse = async (request: FastifyRequest, reply: FastifyReply, status: number, body: object) => {
+    const retryAfterSeconds = await options.countRefused(request.raw);
+    if (retryAfterSeconds === null) return reply.code(status).send(body);
+    const extensions = { code: 'TOO_MANY_REQUESTS', retryAfterSeconds };
+    return reply
+      .code(429)
+      .headers({ 'retry-after': retryAfterSeconds, connection: 'close' })
+      .send({ errors: [{ message: `Too many requests. Try again in ${retryAfterSeconds} s.`, extensions }] });
+  };
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {
     connections.add(socket);
@@ -94,15 +124,15 @@ export async function startHttpServer<Context extends object>(
     reply.headers(SECURITY_HEADERS);
     // RFC 9112 §3.2. Who goes on makes a URL of it.
     const { host = '' } = request.headers;
-    if (!URL.canParse(`http://${host}`))
-      void reply.code(400).send({ error: 'The header Host is missing, or is none.' });
+    if (!URL.canParse(`http://${host}`)) refuse(request, reply, 400, NO_HOST).catch(done);
     else if (answersTo(request.headers)) done();
-    else void reply.code(421).send({ error: NOT_FROM_HERE });
+    else refuse(request, reply, 421, FROM_ELSEWHERE).catch(done);
   });
   registerCors(app, GRAPHQL_PATH, options.knowsOrigin);
-  // Who goes on using a connection that is swept as soon as it is idle would lose a request now and then.
+  // Who goes on using a connection that is swept as soon as it is idle would lose a request now and then; and who asks too
+  // often may as well connect again.
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closed) reply.header('connection', 'close');
+    if (closed || reply.statusCode === 429) reply.header('connection', 'close');
     done(null, payload);
   });
   registerHealth(app, () => (closed ? 'draining' : isHealthy() ? 'ready' : 'failed'));
@@ -111,18 +141,11 @@ export async function startHttpServer<Context extends object>(
     // What is wrong with a request before GraphQL sees it, in the form that GraphQL clients know.
     const status = error.statusCode ?? 500;
     if (status >= 500) log.error({ err: error }, 'a request failed on a bug of ours');
-    const retryAfterSeconds = await options.countRefused(request.raw);
-    if (retryAfterSeconds === null) {
-      return reply.code(status).send({ errors: [status === 413 ? tooLarge(maxBodyBytes) : describe(status, error)] });
-    }
-    const extensions = { code: 'TOO_MANY_REQUESTS', retryAfterSeconds };
-    return reply
-      .code(429)
-      .header('retry-after', retryAfterSeconds)
-      .send({ errors: [{ message: `Too many requests. Try again in ${retryAfterSeconds} s.`, extensions }] });
+    const described = status === 413 ? tooLarge(maxBodyBytes) : describe(status, error);
+    return refuse(request, reply, status, { errors: [described] });
   });
   // Fastify's own would repeat what was asked for.
-  app.setNotFoundHandler((_request, reply) => reply.code(404).send(NOTHING_HERE));
+  app.setNotFoundHandler((request, reply) => refuse(request, reply, 404, NOTHING_HERE));
   await registerPlayground(app, { directory: playgroundDirectory });
   app.route({
     url: GRAPHQL_PATH,
@@ -197,14 +220,6 @@ function factsOf(message: IncomingMessage): RequestFacts {
 function unquoted(text: string): string {
   const [, quoted] = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text) ?? [];
   return quoted === undefined ? text : quoted.replace(/\\(.)/g, '$1');
-}
-
-/** For a path that cannot be decoded: no hook has seen the request. */
-function refuseUrl(error: FastifyError, _request: unknown, reply: FastifyReply): void {
-  void reply
-    .headers(SECURITY_HEADERS)
-    .code(error.statusCode ?? 400)
-    .send({ error: 'The path is not valid.' });
 }
 
 const urlOf = ({ address, family, port }: AddressInfo): string =>

@@ -124,6 +124,29 @@ describe('over HTTP', () => {
     expect(await statuses(1, { from: newAddress() })).toEqual([401]);
   });
 
+  it('what is not there, or cannot be asked for, counts as well; who is over has its connection closed', async () => {
+    const from = newAddress();
+    const dispatcher = new Agent({ localAddress: from });
+    onTestFinished(() => dispatcher.close());
+    const get = async (path: string) => {
+      const { statusCode, headers, body } = await request(server.url + path, { dispatcher });
+      await body.dump();
+      return [statusCode, headers.connection, headers['retry-after'] !== undefined];
+    };
+    for (const [path, status] of [
+      ['/x', 404],
+      ['/%zz', 400],
+      ['/graphql/x', 404],
+      ['/y', 404],
+    ] as const)
+      expect(await get(path)).toEqual([status, 'keep-alive', false]);
+    expect(await statuses(2, { from })).toEqual([401, 401]);
+
+    for (const path of ['/x', '/%zz']) expect(await get(path)).toEqual([429, 'close', true]);
+    expect((await ask({ from })).headers.connection).toBe('close');
+    expect(await get('/health/live')).toEqual([200, 'keep-alive', false]);
+  });
+
   it('the answer is of the media type of GraphQL over HTTP for who asks for that', async () => {
     const from = newAddress();
     await statuses(6, { from });
@@ -239,7 +262,7 @@ describe('over a socket', () => {
   it('connecting and each subscription are counted, and pings are not', async () => {
     const url = `${server.url.replace('http', 'ws')}/graphql`;
     const connectionParams = { authorization: 'Bearer crm' };
-    const client = createClient({ url, webSocketImpl: WebSocket, retryAttempts: 0, connectionParams, keepAlive: 1 });
+    const client = createClient({ url, webSocketImpl: WebSocket, retryAttempts: 0, connectionParams, keepAlive: 10 });
     let pongs = 0;
     client.on('pong', () => {
       pongs += 1;

@@ -151,6 +151,15 @@ describe('the HTTP server', () => {
     connection.socket.destroy();
   });
 
+  it('cuts off a connection that sends on and on without waiting for answers', async () => {
+    const connection = await RawConnection.open(server.url);
+    connection.write('GET /nowhere HTTP/1.1\nHost: localhost\n\n'.repeat(2_000));
+    await connection.closes();
+
+    expect(connection.received.split('HTTP/1.1 404').length).toBeLessThan(12);
+    expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+  });
+
   it('answers a request that is no HTTP with 400 and goes on', async () => {
     const connection = await RawConnection.open(server.url);
     connection.write('NONSENSE\n\n');
