@@ -72,6 +72,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
         authenticate,
         onForbidden,
         countRequest: (caller, client) => rates.countRequest(caller, client),
+        countStranger: (client) => rates.countStranger(client),
+        waitOfStrangers: (client) => rates.waitOfStrangers(client),
         hold: (caller, revoke) => gate.hold(caller, revoke),
         arrivalOf: (request) => gate.arrivalOf(request),
         admitsOrigin: (arrival) => gate.admitsOrigin(arrival),

@@ -41,6 +41,13 @@ export class AddressRate implements Disposable {
       : takeBoth(await this.#sites.take(site), () => this.#clients.take(one));
   }
 
+  /** The same without counting: whether one more would be too many. */
+  async wait(client: string | null): Promise<number | null> {
+    const one = client ?? NOT_KNOWN;
+    const site = siteOf(one);
+    return (site !== null && (await this.#sites.wait(site))) || this.#clients.wait(one);
+  }
+
   [Symbol.dispose](): void {
     this.#clients[Symbol.dispose]();
     this.#sites[Symbol.dispose]();

@@ -51,18 +51,32 @@ export class BoundedRate implements Disposable {
   /** The same, of what may turn out not to count. */
   async take(one: string): Promise<Taken> {
     const { limit, windowSeconds } = this.#options;
-    const name = this.#countedAs(one);
-    const { consumedPoints, msBeforeNext } = await this.#limiter.consume(name).catch(refused);
-    // By the wall clock, which may have been set back.
-    const leftMs = Math.min(msBeforeNext, windowSeconds * 1000);
-    if (consumedPoints <= limit) {
-      const endMs = performance.now() + leftMs;
+    const { name, isNew } = this.#countedAs(one);
+    if (isNew) this.#endsMs.set(name, performance.now() + windowSeconds * 1000);
+    const counted = await this.#limiter.consume(name).catch(refused);
+    if (counted.consumedPoints <= limit) {
+      const endMs = performance.now() + this.#leftMs(counted);
       const giveBack = async () => void (performance.now() < endMs && (await this.#limiter.reward(name)));
       return { waitSeconds: null, giveBack };
     }
     // The library has counted it. What others give back is not to go into that.
     await this.#limiter.reward(name);
-    return { ...NOTHING_TAKEN, waitSeconds: Math.max(1, Math.ceil(leftMs / 1000)) };
+    return { ...NOTHING_TAKEN, waitSeconds: this.#waitSeconds(counted) };
+  }
+
+  /** The same without counting: whether one more would be too many. */
+  async wait(one: string): Promise<number | null> {
+    const counted = await this.#limiter.get(this.#countedAs(one).name);
+    return counted === null || counted.consumedPoints < this.#options.limit ? null : this.#waitSeconds(counted);
+  }
+
+  /** By the wall clock, which may have been set back. */
+  #leftMs({ msBeforeNext }: RateLimiterRes): number {
+    return Math.min(msBeforeNext, this.#options.windowSeconds * 1000);
+  }
+
+  #waitSeconds(counted: RateLimiterRes): number {
+    return Math.max(1, Math.ceil(this.#leftMs(counted) / 1000));
   }
 
   /** Whether one is counted by itself at the moment. */
@@ -78,19 +92,15 @@ export class BoundedRate implements Disposable {
     }
   }
 
-  #countedAs(one: string): string {
-    const { windowSeconds, mostApart, together } = this.#options;
-    const now = performance.now();
-    this.#forgetEnded(now);
-    const isKnown = (name: string, most: number): boolean => {
-      if (this.#endsMs.has(name)) return true;
-      if (this.#endsMs.size >= most) return false;
-      this.#endsMs.set(name, now + windowSeconds * 1000);
-      return true;
-    };
-    if (isKnown(one, mostApart)) return one;
+  #countedAs(one: string): { readonly name: string; readonly isNew: boolean } {
+    const { mostApart, together } = this.#options;
+    this.#forgetEnded(performance.now());
+    if (this.#endsMs.has(one)) return { name: one, isNew: false };
+    if (this.#endsMs.size < mostApart) return { name: one, isNew: true };
     const group = together?.(one);
-    return group !== undefined && isKnown(group, 2 * mostApart) ? group : THE_REST;
+    if (group !== undefined && this.#endsMs.has(group)) return { name: group, isNew: false };
+    if (group !== undefined && this.#endsMs.size < 2 * mostApart) return { name: group, isNew: true };
+    return { name: THE_REST, isNew: false };
   }
 
   /** Ends all windows, and their timers. */

@@ -4,10 +4,15 @@ import { BoundedRate } from './bounded-rate.js';
 import type { Admitted } from './gate.js';
 import { inAMinute, isPublic, type RatesOptions } from './rate-options.js';
 
+/** For each request of an address that may be refused: who has a good key says so only on the socket, and must not be shut out. */
+const SOCKETS_PER_REQUEST = 10;
+
 interface Rates {
   readonly perKey: BoundedRate;
   readonly perGuestKey: BoundedRate;
   readonly perAddress: AddressRate;
+  /** Sockets that nobody with a good key has come by. */
+  readonly strangers: AddressRate;
 }
 
 /**
@@ -25,12 +30,23 @@ export class RequestRates implements Disposable {
       perKey: new BoundedRate(inAMinute(limits.perKey)),
       perGuestKey: new BoundedRate(inAMinute(limits.perGuestKey)),
       perAddress: new AddressRate(inAMinute(limits.perAddress)),
+      strangers: new AddressRate(inAMinute(SOCKETS_PER_REQUEST * limits.perAddress)),
     };
   }
 
   /** Counts a request of nobody that we know. @param client as of an {@link Arrival} */
   async countRefused(client: string | null): Promise<number | null> {
     return this.#rates?.perAddress.count(client) ?? null;
+  }
+
+  /** Counts a socket, or an upgrade, that nobody with a good key has come by. */
+  async countStranger(client: string | null): Promise<void> {
+    await this.#rates?.strangers.count(client);
+  }
+
+  /** In how many seconds another socket may be tried from there; null: now. */
+  async waitOfStrangers(client: string | null): Promise<number | null> {
+    return this.#rates?.strangers.wait(client) ?? null;
   }
 
   /** Counts a request of a caller who was let in. */

@@ -27,6 +27,18 @@ const FULL: Readonly<Record<FullBy, Pick<UpgradeRefusal, 'status' | 'message'>>>
   },
 };
 
+/** Refuses an upgrade because of those before it, and has that written down. */
+export function refuseStranger(seconds: number, { sourceAddress }: Arrival, rules: UpgradeRules): UpgradeRefusal {
+  rules.onTurnedAway(sourceAddress, 'too many sockets without a good key in a minute, by RATE_PER_ADDRESS');
+  return {
+    status: 429,
+    code: 'TOO_MANY_REQUESTS',
+    message: `Too many sockets of your address were opened without a good key. Try again in ${seconds} s.`,
+    limit: 'RATE_PER_ADDRESS',
+    headers: { 'retry-after': String(seconds) },
+  };
+}
+
 export interface UpgradeRules {
   readonly path: string;
   /** Whether pages of another origin may open sockets. */

@@ -10,13 +10,19 @@ const MAX_ECHO_CHARS = 1_000;
 /** Of the id of a subscription, which every event repeats. */
 const MAX_ID_CHARS = 255;
 
+interface ServedSocket extends Pick<SocketExtra, 'socket' | 'arrival'> {
+  readonly rate: MessageRate;
+  /** Called when it closes before anybody was let in. */
+  onStranger(): void;
+}
+
 /**
  * Ties one socket to the protocol. (`graphql-ws/use/ws` does the same, but writes what clients break to the console, and tells
  * clients what we break.) Whatever a client sends, it is closed with the code of what it has done, and is no bug of ours.
  */
 export function serveSocket(
   webSocket: WebSocket,
-  { socket, arrival, rate }: Pick<SocketExtra, 'socket' | 'arrival'> & { readonly rate: MessageRate },
+  { socket, arrival, rate, onStranger }: ServedSocket,
   protocol: ProtocolServer<SocketExtra>,
   log: { error(fields: object, message: string): void },
 ): void {
@@ -89,6 +95,7 @@ export function serveSocket(
   webSocket.on('error', () => undefined); // of the client's making; it is being closed
   webSocket.once('close', (code, reason) => {
     extra.release?.();
+    if (!extra.caller) onStranger();
     closed(code, String(reason)).catch(onBug);
   });
 }

@@ -5,7 +5,7 @@ import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer } from 'ws';
 import type { Arrival } from '../access/gate.js';
 import type { SocketLimits } from '../transport-settings.js';
-import { admitUpgrade, type UpgradeRules } from './admit-upgrade.js';
+import { admitUpgrade, refuseStranger, type UpgradeRules } from './admit-upgrade.js';
 import type { Authenticate } from './authenticate.js';
 import type { KnownCaller, Services } from './context.js';
 import { formatError } from './error-format.js';
@@ -35,6 +35,10 @@ export interface SubscriptionServerOptions extends UpgradeRules {
   readonly onForbidden: ForbiddenListener;
   /** Counts a subscription. @returns in how many seconds to ask again, where that is too often */
   countRequest(caller: KnownCaller, client: string | null): Promise<number | null>;
+  /** Counts a socket, or an upgrade, that nobody with a good key has come by. */
+  countStranger(client: string | null): Promise<void>;
+  /** In how many seconds another socket may be tried from there; null: now. */
+  waitOfStrangers(client: string | null): Promise<number | null>;
   /** Calls `revoke` when the caller may not stay any longer; gives what to call when it goes by itself. */
   hold(caller: object, revoke: () => void): () => void;
   /** Where a request comes from. */
@@ -83,21 +87,41 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
 
   const quota = new SocketQuota(socketLimits);
 
-  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  const onBug = (error: unknown) => log.error({ err: error }, 'an upgrade failed on a bug of ours');
+  const countStranger = (client: string | null) => void options.countStranger(client).catch(onBug);
+
+  const answerUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, waitSeconds: number | null): void => {
     if (socket.destroyed) return; // it would not tell once more that it is closed, and so keep its place
     const arrival = options.arrivalOf(request);
-    const refusal = admitUpgrade(request, socket, arrival, options, quota);
-    if (refusal) refuseUpgrade(socket, refusal);
-    else {
+    const refusal =
+      waitSeconds === null
+        ? admitUpgrade(request, socket, arrival, options, quota)
+        : refuseStranger(waitSeconds, arrival, options);
+    if (refusal) {
+      countStranger(arrival.client);
+      refuseUpgrade(socket, refusal);
+    } else {
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const subscriptionSocket = new SubscriptionSocket(webSocket, socket, options.keepAliveMs);
         const rate = new MessageRate(socketLimits.subscriptions);
-        serveSocket(webSocket, { socket: subscriptionSocket, arrival, rate }, protocol, log);
+        const onStranger = () => countStranger(arrival.client);
+        serveSocket(webSocket, { socket: subscriptionSocket, arrival, rate, onStranger }, protocol, log);
       });
     }
   };
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    socket.on('error', () => undefined); // it may go while it is looked up
+    options
+      .waitOfStrangers(options.arrivalOf(request).client)
+      .then((waitSeconds) => answerUpgrade(request, socket, head, waitSeconds))
+      .catch((error: unknown) => {
+        onBug(error);
+        socket.destroy();
+      });
+  };
   http.on('upgrade', upgrade);
-  sockets.on('wsClientError', ({ message }, socket) => {
+  sockets.on('wsClientError', ({ message }, socket, request) => {
+    countStranger(options.arrivalOf(request).client);
     refuseUpgrade(socket, { status: 400, code: 'BAD_REQUEST', message, headers: { 'sec-websocket-version': '13' } });
   });
 

@@ -42,6 +42,16 @@ describe('a rate', () => {
     expect(await times(rate, 1, 'a')).toEqual([1]);
   });
 
+  it('tells without counting whether another would be too many', async () => {
+    const rate = start({ mostApart: 2, together: (name) => name.slice(0, 1) });
+    for (let i = 0; i < 5; i += 1) expect(await rate.wait('a1')).toBeNull();
+    expect(await times(rate, 2, 'a1')).toEqual([null, null]);
+    expect([await rate.wait('a1'), await rate.wait('a2')]).toEqual([WAIT, null]);
+    await rate.count('b1');
+    await times(rate, 2, 'a2'); // with those of its group from now on
+    expect([await rate.wait('a3'), await rate.wait('b2'), await rate.wait('b1')]).toEqual([WAIT, null, null]);
+  });
+
   it('lets one go on again when its window is over, though it has never ceased to ask', async () => {
     const { advanceMs } = stopClocks();
     const rate = start();

@@ -1,4 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { createClient } from 'graphql-ws';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -22,6 +24,7 @@ const KEYS = [
   keyOf('backend', 'BACKEND'),
   keyOf('busy', 'BACKEND'),
   keyOf('crm', 'CRM'),
+  keyOf('observer', 'CRM'),
 ];
 const QUERY = '{ __typename }';
 /** Each test comes from addresses of its own. */
@@ -303,5 +306,40 @@ describe('over a socket', () => {
 
     await statuses(5, { from });
     expect([await codeOf(), await codeOf()]).toEqual([4403, 4429]);
+  });
+
+  it('those that nobody with a good key comes by are counted too, and refused at the upgrade; who has one is not counted', async () => {
+    const from = newAddress();
+    const open = async (path = '/graphql') => {
+      const socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`, 'graphql-transport-ws', {
+        localAddress: from,
+      });
+      onTestFinished(() => socket.terminate());
+      socket.on('error', () => undefined);
+      return new Promise<WebSocket | IncomingMessage>((resolve) => {
+        socket.on('open', () => resolve(socket));
+        socket.on('unexpected-response', (_request, response) => resolve(response));
+      });
+    };
+    const close = async (socket: WebSocket) => {
+      socket.close();
+      await once(socket, 'close');
+    };
+    const known = (await open()) as WebSocket;
+    known.send(JSON.stringify({ type: 'connection_init', payload: { authorization: 'Bearer observer' } }));
+    await once(known, 'message');
+    await close(known);
+    for (let count = 0; count < 50; count += 1) await close((await open()) as WebSocket);
+    for (let count = 0; count < 10; count += 1) expect(await open('/elsewhere')).toMatchObject({ statusCode: 404 });
+
+    const { statusCode, headers } = await eventually(async () => {
+      const answer = await open();
+      return answer instanceof WebSocket ? close(answer) : answer;
+    }).then((answer) => answer as IncomingMessage);
+    expect(statusCode).toBe(429);
+    expect(headers['retry-after']).toMatch(SECONDS);
+    const reason = 'too many sockets without a good key in a minute, by RATE_PER_ADDRESS';
+    await eventually(() => rows(`SELECT 1 FROM "AuditEntry" WHERE "reason" = '${reason}'`).length === 1);
+    expect((await openWithKey(server.url, 'observer')).isAcknowledged).toBe(true); // from another address
   });
 });

@@ -69,6 +69,8 @@ export async function startStreamServer({
     keepAliveMs,
     authenticate,
     countRequest: async () => null,
+    countStranger: async () => undefined,
+    waitOfStrangers: async () => null,
     arrivalOf: () => ({
       sourceAddress: null,
       client: null,
