@@ -1,7 +1,8 @@
-import { Arg, Args, Authorized, Ctx, Int, Query, Resolver } from 'type-graphql';
+import { Arg, Args, Ctx, Int, Query, Resolver } from 'type-graphql';
 import { Audit, AuditFilter, AuditVerification } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, searchable } from './error-format.js';
+import { Authorized } from './field-roles.js';
 import { auditCursor, connectionOf, PageArgs, pageSize, toConnection } from './relay.js';
 
 const AuditConnection = connectionOf(Audit, 'Audit', 'audit entries');

@@ -1,22 +1,10 @@
-import {
-  Arg,
-  Args,
-  ArgsType,
-  Authorized,
-  Ctx,
-  Field,
-  FieldResolver,
-  Int,
-  Query,
-  Resolver,
-  Root,
-  Subscription,
-} from 'type-graphql';
+import { Arg, Args, ArgsType, Ctx, Field, FieldResolver, Int, Query, Resolver, Root, Subscription } from 'type-graphql';
 import { type SessionEventFilter, type SessionEventRecord, SessionEventType } from '../guest-session/session-event.js';
 import { toPage } from '../store/page.js';
 import type { GraphqlContext, Services } from './context.js';
 import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
+import { Authorized } from './field-roles.js';
 import { connectionOf, eventCursor, pageSize, toConnection } from './relay.js';
 import { GuestSession } from './session-types.js';
 

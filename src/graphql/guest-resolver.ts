@@ -1,5 +1,6 @@
-import { Arg, Authorized, Ctx, Mutation, Resolver } from 'type-graphql';
+import { Arg, Ctx, Mutation, Resolver } from 'type-graphql';
 import type { GraphqlContext } from './context.js';
+import { Authorized } from './field-roles.js';
 import { EraseGuestPayload } from './guest-types.js';
 import { toErasePayload } from './mutation-payloads.js';
 

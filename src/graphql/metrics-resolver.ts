@@ -1,7 +1,8 @@
-import { Arg, Authorized, Ctx, Query, Resolver } from 'type-graphql';
+import { Arg, Ctx, Query, Resolver } from 'type-graphql';
 import { minuteOf } from '../store/metric-bucket.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput } from './error-format.js';
+import { Authorized } from './field-roles.js';
 import { SessionMetrics } from './metrics-types.js';
 import { sliceLengthMs, summarise } from './summarise-metrics.js';
 

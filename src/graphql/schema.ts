@@ -5,8 +5,8 @@ import { GraphQLDateTime } from 'graphql-scalars';
 import { type AuthCheckerFn, buildSchemaSync } from 'type-graphql';
 import { AuditResolver } from './audit-resolver.js';
 import type { GraphqlContext, KnownCaller } from './context.js';
-import { forbidden } from './error-format.js';
 import { EventResolver } from './event-resolver.js';
+import { forbiddenField } from './field-roles.js';
 import { GuestResolver } from './guest-resolver.js';
 import { MetricsResolver } from './metrics-resolver.js';
 import { SessionResolver } from './session-resolver.js';
@@ -27,7 +27,7 @@ function checkerOf(onForbidden: ForbiddenListener): AuthCheckerFn<GraphqlContext
     told.set(context, fields);
     if (!fields.has(field)) onForbidden(caller, field);
     fields.add(field);
-    throw forbidden(`A key with the role ${caller.role} may not use "${info.fieldName}".`);
+    throw forbiddenField(caller.role, info.fieldName);
   };
 }
 

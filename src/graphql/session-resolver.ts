@@ -1,4 +1,4 @@
-import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { maySee } from '../guest-session/may-see.js';
 import type { GuestSessionRecord } from '../guest-session/ports.js';
 import type { AuditRecord } from '../store/audit-chain.js';
@@ -6,6 +6,7 @@ import { Audit } from './audit-types.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, searchable } from './error-format.js';
 import { SessionEvent } from './event-types.js';
+import { Authorized } from './field-roles.js';
 import { asksTooOften, toCreatePayload, toEndPayload } from './mutation-payloads.js';
 import { connectionOf, PageArgs, pageSize, sessionCursor, toConnection } from './relay.js';
 import {

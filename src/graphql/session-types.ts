@@ -1,4 +1,4 @@
-import { Authorized, Field, Float, ID, InputType, Int, ObjectType } from 'type-graphql';
+import { Field, Float, ID, InputType, Int, ObjectType } from 'type-graphql';
 import { ErrorCode, PipelineStage } from '../errors.js';
 import {
   Channel,
@@ -10,6 +10,7 @@ import {
   SessionStatus,
 } from '../guest-session/ports.js';
 import type { SessionFilter as SessionCriteria } from '../store/session-reader.js';
+import { Authorized } from './field-roles.js';
 
 @InputType({
   description:

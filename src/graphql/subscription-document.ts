@@ -11,6 +11,7 @@ import {
 import type { SubscribePayload } from 'graphql-ws';
 import type { KnownCaller } from './context.js';
 import { badUserInput, withCode } from './error-format.js';
+import { refuseFields } from './field-roles.js';
 import { limitDocument } from './limit-document.js';
 import { maySeeSchema, refuseIntrospection, refuseRequest } from './refuse-request.js';
 import { type RequestLimits, VALIDATION_OPTIONS } from './request-limits.js';
@@ -29,7 +30,7 @@ export class SubscriptionDocuments {
   readonly #rules: readonly ValidationRule[];
   readonly #valid = new Map<string, DocumentNode>();
 
-  /** @param onForbidden hears of introspection by who may not use it */
+  /** @param onForbidden hears of who asks for what its role may not see */
   constructor(schema: GraphQLSchema, limits: RequestLimits, onForbidden: ForbiddenListener) {
     this.#schema = schema;
     this.#limits = limits;
@@ -57,7 +58,9 @@ export class SubscriptionDocuments {
     if (operation?.operation !== 'subscription')
       return [badUserInput('Sockets are for subscriptions. Send queries and mutations over HTTP.')];
     const refusal = refuseRequest({ schema: this.#schema, document, operation, variables }, this.#limits);
-    return refusal ? [refusal] : document;
+    if (refusal) return [refusal];
+    const refusals = refuseFields({ schema: this.#schema, document, operation }, caller, this.#onForbidden);
+    return refusals.length > 0 ? refusals : document;
   }
 
   #parse(query: string): DocumentNode | GraphQLError {

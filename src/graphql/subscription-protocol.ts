@@ -7,6 +7,7 @@ import type { Authenticate } from './authenticate.js';
 import { createContext, type KnownCaller, type Services } from './context.js';
 import { isUnavailable, tooManyRequests, withCode } from './error-format.js';
 import type { FanOut } from './fan-out.js';
+import { maySubscribe } from './field-roles.js';
 import type { OperationIds } from './operation-ids.js';
 import { ProgressMarks } from './progress-marks.js';
 import { maySeeSchema } from './refuse-request.js';
@@ -39,7 +40,7 @@ export interface ProtocolOptions {
   readonly format: FormatError;
   /** Who a socket belongs to, by the `Authorization` of its `connection_init`; rejects for nobody, and for who asks too often. */
   readonly authenticate: Authenticate;
-  /** Hears of introspection by who may not use it. */
+  /** Hears of who asks for what its role may not see. */
   readonly onForbidden: ForbiddenListener;
   /** Counts a subscription. @returns in how many seconds to ask again, where that is too often */
   countRequest(caller: KnownCaller, client: string | null): Promise<number | null>;
@@ -97,8 +98,9 @@ export function makeProtocol({
     onConnect: async (context) => {
       const { connectionParams, extra } = context;
       const forbid = () => extra.close(CloseCode.Forbidden, 'Forbidden');
+      let caller: KnownCaller;
       try {
-        extra.caller = await authenticate(connectionParams?.authorization, extra.arrival);
+        caller = await authenticate(connectionParams?.authorization, extra.arrival);
       } catch (error) {
         if (!(error instanceof GraphQLError)) throw error; // a bug of ours says nothing of the key
         if (isUnavailable(error)) extra.close(TRY_AGAIN_LATER, 'Try again later');
@@ -106,9 +108,16 @@ export function makeProtocol({
         else forbid();
         return false;
       }
+      if (!maySubscribe(schema, caller.role)) {
+        // It would take a place for nothing.
+        onForbidden(caller, 'subscriptions');
+        forbid();
+        return false;
+      }
       // It may have gone meanwhile, and then nobody would call what releases it.
       if (!extra.socket.isOpen) return false;
-      extra.release = hold(extra.caller, forbid);
+      extra.caller = caller;
+      extra.release = hold(caller, forbid);
       const marks = new ProgressMarks(extra.socket, () => Object.keys(context.subscriptions).length);
       extra.marks = marks;
       extra.socket.onKeepAlive = () => marks.tell();

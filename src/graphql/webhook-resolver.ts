@@ -1,8 +1,9 @@
-import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
 import type { DeliveryRecord } from '../store/delivery-reader.js';
 import { DeliveryStatus } from '../store/delivery-status.js';
 import type { GraphqlContext } from './context.js';
 import { badUserInput, searchable } from './error-format.js';
+import { Authorized } from './field-roles.js';
 import { orRefused } from './mutation-payloads.js';
 import { connectionOf, deliveryCursor, PageArgs, pageSize, toConnection } from './relay.js';
 import { GuestSession } from './session-types.js';

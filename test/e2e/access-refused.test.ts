@@ -22,10 +22,18 @@ const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
 
 /** A server with one key for each role, and one that has expired. */
 async function start() {
-  const keys = { GUEST: randomUUID(), BACKEND: randomUUID(), CRM: randomUUID(), OPS: randomUUID(), old: randomUUID() };
+  const keys = {
+    GUEST: randomUUID(),
+    BACKEND: randomUUID(),
+    CRM: randomUUID(),
+    OPS: randomUUID(),
+    other: randomUUID(),
+    old: randomUUID(),
+  };
   const roles: readonly Role[] = ['GUEST', 'BACKEND', 'CRM', 'OPS'];
   const apiKeys = [
     ...roles.map((role) => ({ name: `the ${role} key`, role, sha256: hashOf(keys[role as 'OPS']) })),
+    { name: 'the other CRM key', role: 'CRM', sha256: hashOf(keys.other) },
     { name: 'the old key', role: 'OPS', sha256: hashOf(keys.old), expiresAt: '2020-01-01T00:00:00Z' },
   ];
   const directory = mkdtempSync(join(tmpdir(), 'refused-'));
@@ -63,10 +71,10 @@ const refusal = (content: object) => ({
 });
 
 /** Subscribes, and gives what the socket ends it with. */
-const subscribeWith = (client: Client) =>
+const subscribeWith = (client: Client, query = SUBSCRIBE) =>
   new Promise<{ readonly code?: number } | readonly { readonly extensions: object }[]>((resolve, reject) => {
     const hears = { next: () => undefined, complete: () => reject(new Error('it was not refused')) };
-    client.subscribe({ query: SUBSCRIBE }, { ...hears, error: (error) => resolve(error as { code?: number }) });
+    client.subscribe({ query }, { ...hears, error: (error) => resolve(error as { code?: number }) });
   });
 
 describe('over HTTP', () => {
@@ -118,14 +126,33 @@ describe('over a socket', () => {
     expect(await eventually(async () => (await refusals())[0] && refusals())).toEqual([refusal({ reason })]);
   });
 
-  it('so is whoever may not subscribe', async () => {
+  it('so is whoever may subscribe to nothing, and gets no place for that', async () => {
     const { socket, keys, refusals } = await start();
-    const client = socket({ authorization: `Bearer ${keys.GUEST}` });
-    expect(await subscribeWith(client)).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+    for (const role of ['GUEST', 'BACKEND'] as const)
+      expect(await subscribeWith(socket({ authorization: `Bearer ${keys[role]}` }))).toMatchObject({ code: 4403 });
 
-    const reason = 'the role GUEST may not: Subscription.sessionEvents';
-    expect(await eventually(async () => (await refusals())[0] && refusals())).toEqual([
-      refusal({ reason, actor: 'the GUEST key', actorRole: 'GUEST' }),
+    const of = (role: Role) =>
+      refusal({ reason: `the role ${role} may not: subscriptions`, actor: `the ${role} key`, actorRole: role });
+    expect(await eventually(async () => (await refusals()).length === 2 && refusals())).toEqual([
+      of('GUEST'),
+      of('BACKEND'),
+    ]);
+  });
+
+  it('so is everybody who asks for what its role may not see, though others have asked the same', async () => {
+    const { socket, keys, refusals } = await start();
+    const query =
+      'subscription { sessionEvents { type session { ...S } } } fragment S on GuestSession { audits { id } }';
+    for (const key of [keys.CRM, keys.other])
+      expect(await subscribeWith(socket({ authorization: `Bearer ${key}` }), query)).toEqual([
+        { message: 'A key with the role CRM may not use "audits".', extensions: { code: 'FORBIDDEN' } },
+      ]);
+
+    const of = (actor: string) =>
+      refusal({ reason: 'the role CRM may not: GuestSession.audits', actor, actorRole: 'CRM' });
+    expect(await eventually(async () => (await refusals()).length === 2 && refusals())).toEqual([
+      of('the CRM key'),
+      of('the other CRM key'),
     ]);
   });
 });
