@@ -4,6 +4,7 @@ import type { Config, Settings } from './config.js';
 import { createEngine, type Engine, type Overrides } from './engine.js';
 import { authenticateAt } from './graphql/authenticate.js';
 import { createContext } from './graphql/context.js';
+import { tooManyRequests } from './graphql/error-format.js';
 import { buildGraphqlSchema, type ForbiddenListener } from './graphql/schema.js';
 import { startApollo } from './graphql/server.js';
 import { attachSubscriptions } from './graphql/subscriptions.js';
@@ -51,6 +52,8 @@ export async function createApp(settings: Settings, overrides: Overrides = {}): 
           });
         },
         countRefused: (message) => rates.countRefused(gate.arrivalOf(message).client),
+        // The status is the HTTP server's to give.
+        tooManyRequests: (seconds) => tooManyRequests(seconds, 'socket'),
         ...config.transport,
         answersTo,
         knowsOrigin: (origin) => gate.knowsOrigin(origin),

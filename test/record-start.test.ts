@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PACKAGE } from '../src/paths.js';
-import { temporaryDirectory } from './store/ledger.js';
 import { open, startNetwork } from './support/network.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const STARTS = /* GraphQL */ `
   {

@@ -10,9 +10,10 @@ import { EventReader } from '../src/store/event-reader.js';
 import { keyWrapOf } from '../src/store/keyring.js';
 import { openDatabase } from '../src/store/open-database.js';
 import { SessionReader } from '../src/store/session-reader.js';
-import { type Books, openBooks, openSession, temporaryDirectory } from './store/ledger.js';
+import { type Books, openBooks, openSession } from './store/ledger.js';
 import { eventually } from './support/eventually.js';
 import { end, type Program, run } from './support/program.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 const COMMAND = fileURLToPath(new URL('../dist/rotate-keys.js', import.meta.url));
 const [OLD, NEW] = [randomBytes(32), randomBytes(32)] as const;

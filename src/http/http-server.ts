@@ -27,6 +27,8 @@ export interface HttpServerOptions<Context extends object> {
   createContext(request: RequestFacts): Promise<Context>;
   /** Counts a request that nobody can be asked for. @returns in how many seconds to come again, where that is too often */
   countRefused(message: IncomingMessage): Promise<number | null>;
+  /** What who comes too often is told, as a GraphQL error. */
+  tooManyRequests(retryAfterSeconds: number): object;
   /** Null: there is no playground. */
   readonly playgroundDirectory: string | null;
   /** Larger ones are refused with 413. */
@@ -103,11 +105,8 @@ export async function startHttpServer<Context extends object>(
   const refuse = async (request: FastifyRequest, reply: FastifyReply, status: number, body: object) => {
     const retryAfterSeconds = await options.countRefused(request.raw);
     if (retryAfterSeconds === null) return reply.code(status).send(body);
-    const extensions = { code: 'TOO_MANY_REQUESTS', retryAfterSeconds };
-    return reply
-      .code(429)
-      .headers({ 'retry-after': retryAfterSeconds, connection: 'close' })
-      .send({ errors: [{ message: `Too many requests. Try again in ${retryAfterSeconds} s.`, extensions }] });
+    const errors = [options.tooManyRequests(retryAfterSeconds)];
+    return reply.code(429).headers({ 'retry-after': retryAfterSeconds, connection: 'close' }).send({ errors });
   };
   const connections = new Set<Socket>();
   app.server.on('connection', (socket: Socket) => {

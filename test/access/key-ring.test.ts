@@ -1,20 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { KeyChange } from '../../src/access/key-changes.js';
 import { KeyRing } from '../../src/access/key-ring.js';
 import { type FileState, watchKeyFile } from '../../src/access/watch-key-file.js';
 import { eventually } from '../support/eventually.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const NEVER_MS = 3_600_000;
-
-function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'key-ring-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 const entry = (name: string, role = 'BACKEND', rest: object = {}) => ({
   name,

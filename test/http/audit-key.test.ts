@@ -1,12 +1,12 @@
 import { createHash, createPublicKey, generateKeyPairSync, type JsonWebKey, verify } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { loadSettings } from '../../src/config.js';
 import { createEngine } from '../../src/engine.js';
 import { eventually } from '../support/eventually.js';
 import { inputFor, OPEN, startNetwork } from '../support/network.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 import { startServer } from './server.js';
 
 const PATH = '/.well-known/audit-key.json';
@@ -14,12 +14,6 @@ const VERIFY =
   '{ verifyAuditTrail { ok reason checked firstBrokenSequence checkpoints lastCheckpoint } audits { nodes { sequence hash } } }';
 const OPEN_IT =
   'mutation($input: CreateGuestSessionInput!) { createGuestSession(input: $input) { userErrors { code } } }';
-
-function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'audit-key-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 it('is a JWK Set for everybody to keep, with which a checkpoint can be checked by nothing but Node', async () => {
   const directory = temporaryDirectory();

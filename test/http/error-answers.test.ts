@@ -105,7 +105,11 @@ async function closeOf(...messages: readonly (object | string)[]) {
 }
 
 describe('a socket is closed without a word of what was sent', () => {
-  const twice = { id: MARK.repeat(30), type: 'subscribe', payload: { query: 'subscription { sessionEvents { id } }' } };
+  const twice = {
+    id: MARK.repeat(30).slice(0, 255),
+    type: 'subscribe',
+    payload: { query: 'subscription { sessionEvents { id } }' },
+  };
 
   it.each<[what: string, code: number, messages: (object | string)[]]>([
     ['for a wrong key', 4403, [{ type: 'connection_init', payload: { authorization: `Bearer ${MARK}` } }]],
@@ -113,6 +117,7 @@ describe('a socket is closed without a word of what was sent', () => {
     ['for what is no message', 4400, [init, { type: MARK }]],
     ['for a subscription without a key', 4401, [twice]],
     ['for two subscriptions of the same name', 4409, [init, twice, twice]],
+    ['for the name of a subscription that is too long', 4400, [init, { ...twice, id: MARK.repeat(30) }]],
   ])('%s', async (_, code, messages) => {
     const closed = await closeOf(...messages);
     expect(closed.code).toBe(code);

@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { StartupError } from '../../src/errors.js';
 import { AuditSigner, openSigner } from '../../src/store/audit-signer.js';
-import { temporaryDirectory } from './ledger.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 /** The first key of RFC 8032 §7.1, as docs/audit.md has it; the signature was made by openssl. */
 const FIXED_KEY = createPrivateKey({

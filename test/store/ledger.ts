@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { PrismaClient } from '../../src/generated/prisma/client.js';
@@ -22,6 +21,7 @@ import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
 import { MASTER_KEYS, OpenedConnection } from '../support/opened-connection.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 /** A ledger on a file of its own, and a second connection that sees what others see. */
 export interface Books extends AsyncDisposable {
@@ -51,13 +51,6 @@ export const CAP = 5;
 const DISABLE_AFTER_MS = 432_000_000;
 /** However seldom something is tried, it counts. */
 export const RULES = { disableAfterMs: DISABLE_AFTER_MS, longestWaitMs: 10 * DISABLE_AFTER_MS };
-
-/** A directory that goes with the test. */
-export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'ledger-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** Opens books that are closed when the test is over. @param path a file to go on with */
 export async function openBooks({

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { mintRequestId } from '../../src/guest-session/request-id.js';
 import { applyMigrations } from '../../src/store/migrate.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
-import { temporaryDirectory } from './ledger.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const OURS = fileURLToPath(new URL('../../prisma/migrations', import.meta.url));
 

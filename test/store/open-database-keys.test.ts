@@ -7,7 +7,8 @@ import type { MasterKeys } from '../../src/store/master-cipher.js';
 import { type KeySource, openDatabase } from '../../src/store/open-database.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { MASTER_KEYS } from '../support/opened-connection.js';
-import { openBooks, openSession, temporaryDirectory } from './ledger.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { openBooks, openSession } from './ledger.js';
 
 const [RIGHT] = MASTER_KEYS;
 const WRONG = Buffer.alloc(32, 66);

@@ -16,7 +16,8 @@ import { reportRotation } from '../../src/store/rotation-report.js';
 import { SessionReader } from '../../src/store/session-reader.js';
 import { SqliteConnection } from '../../src/store/sqlite-connection.js';
 import { TokenCipher } from '../../src/store/token-cipher.js';
-import { attemptFor, type Books, openBooks, openSession, success, temporaryDirectory } from './ledger.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { attemptFor, type Books, openBooks, openSession, success } from './ledger.js';
 
 const [OLDEST, OLD, NEW] = [1, 2, 3].map((byte) => Buffer.alloc(32, byte)) as [Buffer, Buffer, Buffer];
 const HOUR_MS = 3_600_000;

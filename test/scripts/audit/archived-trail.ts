@@ -11,8 +11,9 @@ import { type AuditCheckpoint, AuditSigner } from '../../../src/store/audit-sign
 import { SqliteConnection } from '../../../src/store/sqlite-connection.js';
 import { TrailRows } from '../../../src/store/trail-rows.js';
 import { verifyAuditTrail } from '../../../src/store/verify-audit-trail.js';
-import { type Books, openBooks, someAudit, temporaryDirectory } from '../../store/ledger.js';
+import { type Books, openBooks, someAudit } from '../../store/ledger.js';
 import { MASTER_KEYS } from '../../support/opened-connection.js';
+import { temporaryDirectory } from '../../support/temporary-directory.js';
 
 const SCRIPT = fileURLToPath(new URL('../../../scripts/audit-archive.mjs', import.meta.url));
 const DAY_MS = 86_400_000;

@@ -2,7 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { temporaryDirectory } from '../../store/ledger.js';
+import { temporaryDirectory } from '../../support/temporary-directory.js';
 import { archive, oldTrail, verifyAsServer } from './archived-trail.js';
 import { Template } from './trail.js';
 
