@@ -20,7 +20,8 @@ export function cutPipelines(handle: RequestListener): RequestListener {
     const count = (waiting.get(socket) ?? 0) + 1;
     waiting.set(socket, count);
     if (count > MOST_WAITING) return void socket.destroy();
-    response.once('close', () => waiting.set(socket, (waiting.get(socket) ?? 1) - 1));
+    // What is read at once may also be answered at once, one after the other, before anybody else gets a turn.
+    response.once('close', () => setImmediate(() => waiting.set(socket, (waiting.get(socket) ?? 1) - 1)));
     handle(request, response);
   };
 }

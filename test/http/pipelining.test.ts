@@ -11,7 +11,8 @@ async function start() {
   const http = createServer(
     cutPipelines((request, response) => {
       asked += 1;
-      setImmediate(() => response.end(`answer to ${request.url}.`));
+      if (request.method === 'POST') request.resume().once('end', () => response.end('taken'));
+      else setImmediate(() => response.end(`answer to ${request.url}.`));
     }),
   );
   http.listen(0, '127.0.0.1');
@@ -40,6 +41,13 @@ it('cuts off who sends thousands, having begun a few', async () => {
   await connection.closes();
   expect(asked()).toBe(10);
   expect(connection.received).toBe('');
+});
+
+it('cuts off who sends thousands that are answered as they are read', async () => {
+  const { connection, asked } = await start();
+  connection.write('POST / HTTP/1.1\nHost: localhost\nContent-Length: 2\n\n{}'.repeat(5_000));
+  await connection.closes();
+  expect(asked()).toBe(10);
 });
 
 it('goes on with a connection for ever that waits for its answers', async () => {
