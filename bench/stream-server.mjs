@@ -50,6 +50,8 @@ async function attach() {
     maxBufferedEvents: 1_000,
     authenticate: async () => LOCAL,
     countRequest: async () => null,
+    countStranger: async () => undefined,
+    waitOfStrangers: async () => null,
     arrivalOf: () => ({
       sourceAddress: null,
       client: null,
