@@ -3,6 +3,8 @@ import type { Duplex } from 'node:stream';
 
 /** How long the answer may take to leave. */
 const SEND_TIMEOUT_MS = 1_000;
+/** More than a client says that has not read its answer yet. */
+const MOST_UNHEARD_BYTES = 64 * 1024;
 
 export interface UpgradeRefusal {
   /** Of HTTP. */
@@ -32,6 +34,11 @@ export function refuseUpgrade(socket: Duplex, { status, code, message, limit, he
   // The other end need not close its side, and may leave the answer where it is.
   const cut = setTimeout(() => socket.destroy(), SEND_TIMEOUT_MS);
   socket.once('close', () => clearTimeout(cut));
-  socket.once('finish', () => socket.destroy());
+  // What it says meanwhile is taken off the line: closed over that, a connection is reset, and the reset overtakes the answer.
+  let unheardBytes = 0;
+  socket.on('data', (chunk: Buffer) => {
+    unheardBytes += chunk.length;
+    if (unheardBytes > MOST_UNHEARD_BYTES) socket.destroy();
+  });
   socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', body].join('\r\n'));
 }
