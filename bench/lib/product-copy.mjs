@@ -30,7 +30,7 @@ export async function copyProduct(directory, replacement) {
     resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
     plugins: replacement ? [replaced(replacement)] : [],
   });
-  await bundled.write({ file: join(dist, 'store/ledger-thread.js') });
+  await bundled.write({ file: join(dist, 'store/ledger-thread.cjs'), format: 'cjs' });
   await bundled.close();
   return join(dist, 'main.js');
 }
