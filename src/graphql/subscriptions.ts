@@ -50,18 +50,7 @@ export interface SubscriptionServerOptions extends UpgradeRules {
 
 /** Subscriptions, on the same port as HTTP. */
 export function attachSubscriptions(http: Server, options: SubscriptionServerOptions): AsyncDisposable {
-  const {
-    schema,
-    limits,
-    socketLimits,
-    services,
-    authenticate,
-    countRequest,
-    onForbidden,
-    hold,
-    log,
-    maxBufferedEvents,
-  } = options;
+  const { socketLimits, services, log, maxBufferedEvents } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: socketLimits.frameBytes,
@@ -72,18 +61,7 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   const format = formatError(log);
   const fanOut = new FanOut({ format, maxBufferedEvents });
 
-  const protocol = makeProtocol({
-    schema,
-    limits,
-    socketLimits,
-    services,
-    authenticate,
-    countRequest,
-    onForbidden,
-    hold,
-    fanOut,
-    format,
-  });
+  const protocol = makeProtocol({ ...options, fanOut, format });
 
   const quota = new SocketQuota(socketLimits);
 
