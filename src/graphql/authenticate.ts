@@ -13,20 +13,18 @@ export const authenticateAt =
     rates: Pick<RequestRates, 'countRequest' | 'countRefused'>,
   ): Authenticate =>
   async (authorization, arrival) => {
-    const admission = await gate.admit(authorization, arrival).catch(async (error: unknown) => {
-      if (!(error instanceof KeySetUnavailableError)) throw error;
-      const waitSeconds = await rates.countRefused(arrival.client);
-      throw waitSeconds === null ? cannotTell() : tooManyRequests(waitSeconds, 'HTTP');
+    const admission = await gate.admit(authorization, arrival).catch((error: unknown) => {
+      if (error instanceof KeySetUnavailableError) return null;
+      throw error;
     });
     // A good key is told apart before anything is counted: it gets in from an address that others flood from.
-    const waitSeconds = admission.caller
+    const waitSeconds = admission?.caller
       ? await rates.countRequest(admission.caller, arrival.client)
       : await rates.countRefused(arrival.client);
     if (waitSeconds !== null) throw tooManyRequests(waitSeconds, 'HTTP');
+    if (!admission) throw unavailable('Tokens cannot be checked at the moment. Try again later.');
     if (admission.caller) return admission.caller;
     if (admission.isForeign)
       throw forbidden('This API key or token may not be used from here: it is for certain web pages.', 403);
     throw unauthenticated('Send a valid API key or token: "Authorization: Bearer …".');
   };
-
-const cannotTell = () => unavailable('Tokens cannot be checked at the moment. Try again later.');

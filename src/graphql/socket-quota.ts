@@ -11,8 +11,8 @@ export interface QuotaLimits {
 }
 
 /**
- * Places for sockets: so many in all, so many for one client, and four times as many for all of one /48 of IPv6. A place is taken by the TCP connection, before the handshake
- * of its upgrade, and given back when that connection is gone, however it ends.
+ * Places for sockets: so many in all, so many for one client, and four times as many for all of one /48 of IPv6. A place is
+ * taken by the TCP connection, before the handshake of its upgrade, and given back when that connection is gone, however it ends.
  */
 export class SocketQuota {
   readonly #limits: QuotaLimits;

@@ -1,21 +1,12 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CreationRates, type CreationRequest } from '../../src/access/creation-rates.js';
 import type { Admitted } from '../../src/access/gate.js';
-import type { RateLimits, Role } from '../../src/access-settings.js';
+import type { RateLimits } from '../../src/access-settings.js';
 import { AttemptError, type ErrorCode, InternalError } from '../../src/errors.js';
 import type { Conclusion } from '../../src/guest-session/ledger-ports.js';
 import type { Outcome } from '../../src/guest-session/ports.js';
+import { caller, HERE, MANY, THERE } from './rates.js';
 
-const MANY: RateLimits = {
-  perKey: 100,
-  perGuestKey: 100,
-  perAddress: 100,
-  createPerAddress: 100,
-  createPerFingerprint: 100,
-};
-const HERE = '203.0.113.7';
-const THERE = '203.0.113.8';
-const caller = (role: Role, name = `the ${role} key`): Admitted => ({ name, role, sourceAddress: null });
 const GUEST = caller('GUEST');
 const BACKEND = caller('BACKEND');
 /** Whole seconds, up to a minute. */

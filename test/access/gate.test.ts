@@ -6,6 +6,7 @@ import type { CountedRefusal } from '../../src/access/refusals.js';
 import type { ApiKey } from '../../src/access-settings.js';
 import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { eventually } from '../support/eventually.js';
+import { NO_KEYS } from './gate-settings.js';
 
 const keyOf = (name: string, rest: Partial<ApiKey> = {}): ApiKey => ({
   name,
@@ -20,13 +21,9 @@ function start(...fixed: ApiKey[]) {
   const written: CountedRefusal[] = [];
   const warned: string[] = [];
   const gate = new Gate({
+    ...NO_KEYS,
     fixed,
-    file: null,
-    addressKey: Buffer.alloc(32),
-    tokens: null,
-    proxies: { trust: null, countryHeader: null, proxyHeader: null },
     write: async (refusals) => void written.push(...refusals),
-    writeKeyChange: async () => undefined,
     log: { info: () => undefined, warn: (message) => void warned.push(message), error: () => undefined },
   });
   onTestFinished(() => gate[Symbol.asyncDispose]());

@@ -14,6 +14,7 @@ import {
   signed,
   tokenBy,
 } from '../support/token-issuer.js';
+import { NO_KEYS, TOKENS } from './gate-settings.js';
 
 const SOURCE = '203.0.113.0/24#000000000001';
 const SHOP = 'https://shop.example.com';
@@ -37,18 +38,11 @@ function start(settings: Partial<TokenSettings> = {}) {
   const written: CountedRefusal[] = [];
   const logged: object[] = [];
   const gate = new Gate({
-    fixed: [],
-    file: null,
-    addressKey: Buffer.alloc(32),
-    writeKeyChange: async () => undefined,
-    proxies: { trust: null, countryHeader: null, proxyHeader: null },
+    ...NO_KEYS,
     tokens: {
       keys: [es256, eddsa, rs256].map(({ publicJwk }) => publicJwk),
-      issuer: ISSUER,
-      audience: AUDIENCE,
+      ...TOKENS,
       algorithms: ['RS256', 'ES256', 'EdDSA'],
-      roleClaim: 'role',
-      origins: [],
       subjectKey: Buffer.alloc(32, 1),
       ...settings,
     },

@@ -6,7 +6,8 @@ import type { CountedRefusal } from '../../src/access/refusals.js';
 import { type KeySetTiming, KeySetUnavailableError } from '../../src/access/remote-key-set.js';
 import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
 import { eventually } from '../support/eventually.js';
-import { AUDIENCE, ISSUER, type IssuerKey, KeySetServer, makeIssuerKey, tokenBy } from '../support/token-issuer.js';
+import { type IssuerKey, KeySetServer, makeIssuerKey, tokenBy } from '../support/token-issuer.js';
+import { NO_KEYS, TOKENS } from './gate-settings.js';
 
 const NEVER_MS = 3_600_000;
 
@@ -25,19 +26,11 @@ async function start(timing: Partial<KeySetTiming> = {}, prepare: (issuer: KeySe
   const written: CountedRefusal[] = [];
   const logged: string[] = [];
   const gate = new Gate({
+    ...NO_KEYS,
     fixed: [{ name: 'portal', role: 'BACKEND', sha256: createHash('sha256').update('portal').digest('hex') }],
-    file: null,
-    addressKey: Buffer.alloc(32),
-    writeKeyChange: async () => undefined,
-    proxies: { trust: null, countryHeader: null, proxyHeader: null },
     tokens: {
       keys: { url: issuer.url },
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      algorithms: ['ES256'],
-      roleClaim: 'role',
-      origins: [],
-      subjectKey: Buffer.alloc(32),
+      ...TOKENS,
       timing,
     },
     write: async (refusals) => void written.push(...refusals),

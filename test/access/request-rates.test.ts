@@ -1,18 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Admitted } from '../../src/access/gate.js';
 import { RequestRates } from '../../src/access/request-rates.js';
-import type { RateLimits, Role } from '../../src/access-settings.js';
+import type { RateLimits } from '../../src/access-settings.js';
+import { caller, HERE, MANY, THERE } from './rates.js';
 
-const MANY: RateLimits = {
-  perKey: 100,
-  perGuestKey: 100,
-  perAddress: 100,
-  createPerAddress: 100,
-  createPerFingerprint: 100,
-};
-const HERE = '203.0.113.7';
-const THERE = '203.0.113.8';
-const caller = (role: Role, name = `the ${role} key`): Admitted => ({ name, role, sourceAddress: null });
 /** Whole seconds, up to a minute. */
 const WAIT = expect.toSatisfy((seconds) => Number.isInteger(seconds) && seconds >= 1 && seconds <= 60);
 const GUEST = caller('GUEST');

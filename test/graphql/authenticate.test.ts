@@ -6,7 +6,8 @@ import type { CountedRefusal } from '../../src/access/refusals.js';
 import { RequestRates } from '../../src/access/request-rates.js';
 import { authenticateAt } from '../../src/graphql/authenticate.js';
 import { UNKNOWN_CONNECTION } from '../../src/guest-session/believed-connection.js';
-import { AUDIENCE, ISSUER, KeySetServer, makeIssuerKey, tokenBy } from '../support/token-issuer.js';
+import { NO_KEYS, TOKENS } from '../access/gate-settings.js';
+import { KeySetServer, makeIssuerKey, tokenBy } from '../support/token-issuer.js';
 
 const SOURCE = '203.0.113.0/24#000000000001';
 const arrival: Arrival = {
@@ -25,20 +26,8 @@ async function start(instead: (response: ServerResponse) => void) {
   issuer.instead = instead;
   const written: CountedRefusal[] = [];
   const gate = new Gate({
-    fixed: [],
-    file: null,
-    addressKey: Buffer.alloc(32),
-    writeKeyChange: async () => undefined,
-    proxies: { trust: null, countryHeader: null, proxyHeader: null },
-    tokens: {
-      keys: { url: issuer.url },
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      algorithms: ['ES256'],
-      roleClaim: 'role',
-      origins: [],
-      subjectKey: Buffer.alloc(32),
-    },
+    ...NO_KEYS,
+    tokens: { ...TOKENS, keys: { url: issuer.url } },
     write: async (refusals) => void written.push(...refusals),
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   });
