@@ -68,9 +68,14 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   const onBug = (error: unknown) => log.error({ err: error }, 'an upgrade failed on a bug of ours');
   const countStranger = (client: string | null) => void options.countStranger(client).catch(onBug);
 
-  const answerUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, waitSeconds: number | null): void => {
+  const answerUpgrade = (
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    arrival: Arrival,
+    waitSeconds: number | null,
+  ): void => {
     if (socket.destroyed) return; // it would not tell once more that it is closed, and so keep its place
-    const arrival = options.arrivalOf(request);
     const refusal =
       waitSeconds === null
         ? admitUpgrade(request, socket, arrival, options, quota)
@@ -89,9 +94,10 @@ export function attachSubscriptions(http: Server, options: SubscriptionServerOpt
   };
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on('error', () => undefined); // it may go while it is looked up
+    const arrival = options.arrivalOf(request);
     options
-      .waitOfStrangers(options.arrivalOf(request).client)
-      .then((waitSeconds) => answerUpgrade(request, socket, head, waitSeconds))
+      .waitOfStrangers(arrival.client)
+      .then((waitSeconds) => answerUpgrade(request, socket, head, arrival, waitSeconds))
       .catch((error: unknown) => {
         onBug(error);
         socket.destroy();
